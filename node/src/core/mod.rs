@@ -1,0 +1,8 @@
+//! Pure state machines: no async, no clock, no thread rng, no I/O. Time and randomness are arguments.
+//!
+//! Every machine has one shape: `handle(&mut self, input, now, out: &mut Vec<Action>)` and `next_deadline()`. Inputs are
+//! past facts, actions are verbs that `net/` performs.
+
+pub(crate) mod admission;
+pub(crate) mod neighbours;
+pub(crate) mod stream;

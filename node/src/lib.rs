@@ -1,0 +1,4 @@
+//! maille: publish/subscribe without a server, on libp2p.
+
+pub mod types;
+mod core;

@@ -1,0 +1,1 @@
+//! The words of maille as types: parsed once, never invalid afterwards. Nothing here does I/O.
