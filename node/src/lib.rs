@@ -1,4 +1,5 @@
 //! maille: publish/subscribe without a server, on libp2p.
 
 pub mod types;
-mod core;
+#[doc(hidden)]
+pub mod core;

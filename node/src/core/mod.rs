@@ -3,6 +3,6 @@
 //! Every machine has one shape: `handle(&mut self, input, now, out: &mut Vec<Action>)` and `next_deadline()`. Inputs are
 //! past facts, actions are verbs that `net/` performs.
 
-pub(crate) mod admission;
-pub(crate) mod neighbours;
-pub(crate) mod stream;
+pub mod admission;
+pub mod neighbours;
+pub mod stream;
