@@ -88,7 +88,10 @@ const CONTROL_FRAME: &[Rule] = &[
     Rule::message(
         5,
         "farewell",
-        &[Rule::message(1, "farewell.sample", MEMBER_RECORD).up_to(SAMPLE_RECORDS_MAX)],
+        &[
+            Rule::message(1, "farewell.sample", MEMBER_RECORD).up_to(SAMPLE_RECORDS_MAX),
+            Rule::bytes(2, "farewell.replaced", SESSION_BYTES, SESSION_BYTES),
+        ],
     ),
 ];
 const CONTROL_FIELD_MAX: u32 = 5;

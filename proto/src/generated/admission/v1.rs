@@ -32,7 +32,8 @@ pub struct Hello {
     /// nonce || lv(opener's PeerId) || lv(acceptor's PeerId), first 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub tag: ::prost::alloc::vec::Vec<u8>,
-    /// 16 random bytes that name this join of the opener; a new one replaces older admissions of the same PeerId.
+    /// 16 bytes that name this join of the opener: milliseconds since the Unix epoch, 8 bytes big endian, then 8 random ones.
+    /// A new one replaces older admissions of the same PeerId.
     #[prost(bytes = "vec", tag = "3")]
     pub session: ::prost::alloc::vec::Vec<u8>,
     /// 32 random bytes.

@@ -1,0 +1,108 @@
+//! Carries the handshake machines of `core/admission` over a stream: bytes in, bytes out, one deadline.
+
+use std::time::{Duration, Instant};
+
+use asynchronous_codec::Framed;
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use libp2p::swarm::Stream;
+use maille_proto::{ACCEPT_FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
+use unsigned_varint::codec::UviBytes;
+
+use crate::core::admission::{Acceptor, Action, Admitted, Failure, Input, Opener};
+
+/// A stream of length-prefixed frames; the length is checked before a byte of the frame is read.
+pub(super) type Pipe = Framed<Stream, UviBytes<Bytes>>;
+
+/// How long a stranger may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Either side's machine.
+pub(super) trait Handshake {
+    fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>);
+    fn next_deadline(&self) -> Option<Instant>;
+}
+
+impl Handshake for Opener {
+    fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
+        Opener::handle(self, input, now, out);
+    }
+    fn next_deadline(&self) -> Option<Instant> {
+        Opener::next_deadline(self)
+    }
+}
+
+impl Handshake for Acceptor {
+    fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
+        Acceptor::handle(self, input, now, out);
+    }
+    fn next_deadline(&self) -> Option<Instant> {
+        Acceptor::next_deadline(self)
+    }
+}
+
+/// Frames a fresh stream; the peer may send frames up to `bytes_max`.
+fn pipe(mut stream: Stream, bytes_max: usize) -> Pipe {
+    // Admission never keeps a connection alive by itself: strangers idle out, members are kept by the handler.
+    stream.ignore_for_keep_alive();
+    let mut codec = UviBytes::default();
+    codec.set_max_len(bytes_max);
+    Framed::new(stream, codec)
+}
+
+/// Reads the first frame of an admission that a peer opened; nothing if it does not come whole and in time.
+pub(super) async fn hello(stream: Stream) -> Option<(Vec<u8>, Pipe)> {
+    let mut pipe = pipe(stream, HANDSHAKE_FRAME_BYTES_MAX);
+    match tokio::time::timeout(HELLO_TIMEOUT, pipe.next()).await {
+        Ok(Some(Ok(frame))) => Some((frame.to_vec(), pipe)),
+        _ => None,
+    }
+}
+
+/// Runs an opener over a fresh stream.
+pub(super) async fn open(stream: Stream, opener: Opener) -> Result<(Admitted, Pipe), Failure> {
+    drive(opener, pipe(stream, ACCEPT_FRAME_BYTES_MAX)).await
+}
+
+/// Runs an acceptor over the stream its hello came on.
+pub(super) async fn accept(pipe: Pipe, acceptor: Acceptor) -> Result<(Admitted, Pipe), Failure> {
+    drive(acceptor, pipe).await
+}
+
+async fn drive(mut machine: impl Handshake, mut pipe: Pipe) -> Result<(Admitted, Pipe), Failure> {
+    let mut input = Input::Started;
+    let mut actions = Vec::new();
+    loop {
+        machine.handle(input, Instant::now(), &mut actions);
+        let mut lost = false;
+        for action in actions.drain(..) {
+            match action {
+                Action::Send(frame) => lost |= pipe.send(frame.into()).await.is_err(),
+                Action::Admit(admitted) => return Ok((admitted, pipe)),
+                Action::Fail(failure) => {
+                    // The peer sees the same ending whatever the cause was.
+                    let _ = pipe.close().await;
+                    return Err(failure);
+                }
+            }
+        }
+        input = match lost {
+            true => Input::Lost,
+            false => next_input(&mut pipe, machine.next_deadline()).await,
+        };
+    }
+}
+
+async fn next_input(pipe: &mut Pipe, deadline: Option<Instant>) -> Input {
+    let frame = async {
+        match pipe.next().await {
+            Some(Ok(frame)) => Input::Received(frame.to_vec()),
+            Some(Err(_)) => Input::Lost,
+            None => Input::Closed,
+        }
+    };
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), frame).await.unwrap_or(Input::TimedOut),
+        None => frame.await,
+    }
+}
