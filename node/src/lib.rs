@@ -1,5 +1,54 @@
-//! maille: publish/subscribe without a server, on libp2p.
+//! maille: publish/subscribe without a server, on libp2p. Name a mesh, share its password, publish.
+//!
+//! Every subscriber also forwards, so a publisher's upload stays flat while its audience grows.
+//!
+//! ```
+//! use maille::{Credential, Node, Password};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let on_loopback = || Node::builder().listen(["/ip4/127.0.0.1/tcp/0".parse().unwrap()]).mdns(false).run_file(false);
+//! let alice = on_loopback().spawn().await?;
+//! let bob = on_loopback().bootstrap(alice.multiaddrs()).spawn().await?;
+//!
+//! let credential = Credential::password(Password::parse("sulfur-unpaved-cosmic-jogging-evolve")?);
+//! let feed = alice.join("market.example".parse()?, credential.clone()).await?.topic::<String>("news".parse()?);
+//! let same = bob.join("market.example".parse()?, credential).await?.topic::<String>("news".parse()?);
+//!
+//! let mut reader = same.subscribe().start().await?;
+//! let publisher = feed.publisher().await?;
+//! publisher.ready(1).await?;
+//! publisher.publish(&"hello".to_owned()).await?;
+//! let record = reader.next_record().await?;
+//! assert_eq!((record.value.as_str(), record.author), ("hello", alice.id()));
+//! # Ok(())
+//! # }
+//! ```
 
-pub mod types;
+mod api;
+mod metrics;
+mod net;
+
 #[doc(hidden)]
 pub mod core;
+#[doc(hidden)]
+pub mod store;
+pub mod types;
+
+pub use libp2p::identity::Keypair;
+pub use libp2p::{Multiaddr, PeerId};
+
+#[cfg(feature = "serde")]
+pub use crate::api::Json;
+pub use crate::api::{
+    Credential, Event, Flushed, JoinError, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents,
+    Payload, PayloadError, PublishError, Publisher, Receipt, Received, SpawnError, StreamError, SubscribeBuilder,
+    SubscribeError, Subscriber, Topic,
+};
+pub use crate::core::neighbours::Status;
+pub use crate::metrics::Metrics;
+pub use crate::store::{DataDirError, IdentityError};
+pub use crate::types::{
+    Address, AddressError, BootstrapPeer, Cursor, CursorError, MeshName, MultiaddrError, NameError, Password,
+    PasswordError, PeerMultiaddr, Position, PositionError, Strength, Ticket, TicketError, TicketParseError, TopicName,
+};

@@ -35,7 +35,11 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(mut pipe: Pipe) -> Self {
         pipe.codec_mut().set_max_len(CONTROL_FRAME_BYTES_MAX);
-        Self { pipe, queue: VecDeque::new(), unflushed: false }
+        Self {
+            pipe,
+            queue: VecDeque::new(),
+            unflushed: false,
+        }
     }
 
     /// Queues one frame; false when the peer has let too many gather.

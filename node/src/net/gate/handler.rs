@@ -29,7 +29,7 @@ use super::control::{Control, ControlEvent};
 use super::handshake::{self, Pipe};
 use super::upgrade::{Advertised, Listen, Names, Renamed};
 use super::{ADMISSION_PROTOCOL, Slot};
-use crate::core::admission::{Acceptor, Admitted, Failure, MeshKey, Opener, is_ready, ready_frame};
+use crate::core::admission::{Acceptor, Admitted, Failure, Hello, MeshKey, Opener, is_ready, ready_frame};
 
 /// Admissions this side opens at once on one connection; further ones wait their turn.
 const OPENING_MAX: usize = 4;
@@ -54,12 +54,27 @@ pub(crate) enum OpenFailure {
     NotSpeaking,
 }
 
+/// How a handshake that a peer began ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The peer is a member.
+    Admitted,
+    /// The peer proved another password.
+    WrongPassword,
+    /// Anything else: it gave way to ours, broke off, or made no sense.
+    Lost,
+}
+
 /// What the behaviour tells a connection.
-pub(super) enum In<H: ConnectionHandler> {
+pub(crate) enum In<H: ConnectionHandler> {
     /// Open an admission.
     Open(Slot, Arc<MeshKey>),
     /// Answer a hello: for a mesh, or with a random secret for a tag nobody knows.
-    Answer { hello: u64, mesh: Option<(Slot, Arc<MeshKey>)>, welcome: Welcome },
+    Answer {
+        hello: u64,
+        mesh: Option<(Slot, Arc<MeshKey>)>,
+        welcome: Welcome,
+    },
     /// Drop a hello without a byte, also in the middle of its handshake.
     Ignore { hello: u64 },
     /// Show this connection to the mesh's behaviour.
@@ -91,11 +106,11 @@ impl<H: ConnectionHandler> fmt::Debug for In<H> {
 
 /// What a connection tells the behaviour.
 #[derive(Debug)]
-pub(super) enum Out<T> {
+pub(crate) enum Out<T> {
     /// The peer said hello; answer or ignore it.
-    Knocked { hello: u64, frame: Vec<u8> },
+    Knocked { hello: u64, said: Box<Hello> },
     /// The handshake that a hello began is over.
-    Answered { hello: u64, admitted: bool },
+    Answered { hello: u64, outcome: Outcome },
     /// A handshake succeeded.
     Admitted(Slot, u32, Box<Admitted>),
     /// The peer accepts the mesh's protocols.
@@ -104,6 +119,8 @@ pub(super) enum Out<T> {
     Open(Slot, u32),
     /// An admission is over.
     Ended(Slot, u32),
+    /// A farewell is said: nothing of that admission is left.
+    Gone,
     /// An admission that this side opened failed.
     Failed(Slot, OpenFailure),
     /// A control frame of an open admission.
@@ -144,22 +161,41 @@ struct SlotState<H> {
 
 impl<H> Default for SlotState<H> {
     fn default() -> Self {
-        Self { generation: 0, attempt: None, admission: None }
+        Self {
+            generation: 0,
+            attempt: None,
+            admission: None,
+        }
     }
 }
 
 enum Task<H: ConnectionHandler> {
-    Hello(Option<(Vec<u8>, Pipe)>),
-    Handshake { slot: Slot, generation: u32, result: Result<(Admitted, Pipe), Failure> },
-    Answered { hello: u64, slot: Option<(Slot, u32)>, result: Result<(Admitted, Pipe), Failure> },
+    Hello(Option<(Hello, Pipe)>),
+    Handshake {
+        slot: Slot,
+        generation: u32,
+        result: Result<(Admitted, Pipe), Failure>,
+    },
+    Answered {
+        hello: u64,
+        slot: Option<(Slot, u32)>,
+        result: Result<(Admitted, Pipe), Failure>,
+    },
     ReadyTimeout(Slot, u32),
     Upgraded(Slot, u32, UpgradedInbound<H>),
+    Gone,
     Done,
 }
 
 type UpgradedInbound<H> = Result<
-    (<<H as ConnectionHandler>::InboundProtocol as InboundUpgradeSend>::Output, <H as ConnectionHandler>::InboundOpenInfo),
-    (<<H as ConnectionHandler>::InboundProtocol as InboundUpgradeSend>::Error, <H as ConnectionHandler>::InboundOpenInfo),
+    (
+        <<H as ConnectionHandler>::InboundProtocol as InboundUpgradeSend>::Output,
+        <H as ConnectionHandler>::InboundOpenInfo,
+    ),
+    (
+        <<H as ConnectionHandler>::InboundProtocol as InboundUpgradeSend>::Error,
+        <H as ConnectionHandler>::InboundOpenInfo,
+    ),
 >;
 
 type HandlerEvent<H> = ConnectionHandlerEvent<
@@ -186,7 +222,7 @@ pub(crate) struct GateHandler<H: ConnectionHandler> {
     keys: HashMap<Slot, Arc<MeshKey>>,
     reading: usize,
     next_hello: u64,
-    hellos: HashMap<u64, (Vec<u8>, Pipe)>,
+    hellos: HashMap<u64, (Hello, Pipe)>,
     answering: HashMap<u64, AbortHandle>,
     listen: Listen,
     tasks: FuturesUnordered<BoxFuture<'static, Task<H>>>,
@@ -196,7 +232,10 @@ pub(crate) struct GateHandler<H: ConnectionHandler> {
 
 impl<H: ConnectionHandler> fmt::Debug for GateHandler<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GateHandler").field("peer", &self.peer).field("slots", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("GateHandler")
+            .field("peer", &self.peer)
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +272,11 @@ impl<H: ConnectionHandler> GateHandler<H> {
     }
 
     fn admission(&mut self, slot: Slot, generation: u32) -> Option<&mut Admission<H>> {
-        self.slots.get_mut(&slot)?.admission.as_mut().filter(|admission| admission.generation == generation)
+        self.slots
+            .get_mut(&slot)?
+            .admission
+            .as_mut()
+            .filter(|admission| admission.generation == generation)
     }
 
     fn inner(&mut self, slot: Slot, generation: u32) -> Option<&mut H> {
@@ -258,14 +301,22 @@ impl<H: ConnectionHandler> GateHandler<H> {
 
     fn open_next(&mut self) {
         while self.opening < OPENING_MAX {
-            let Some((slot, _)) = self.to_open.pop_front() else { return };
-            let Some(state) = self.slots.get_mut(&slot) else { continue };
+            let Some((slot, _)) = self.to_open.pop_front() else {
+                return;
+            };
+            let Some(state) = self.slots.get_mut(&slot) else {
+                continue;
+            };
             if let Some(attempt) = &mut state.attempt {
                 attempt.ours = true;
                 continue;
             }
             state.generation += 1;
-            state.attempt = Some(Attempt { generation: state.generation, ours: true, abort: None });
+            state.attempt = Some(Attempt {
+                generation: state.generation,
+                ours: true,
+                abort: None,
+            });
             self.opening += 1;
             let info = OutboundInfo::Admission(slot, state.generation);
             let protocol = SubstreamProtocol::new(Either::Left(ReadyUpgrade::new(ADMISSION_PROTOCOL)), info);
@@ -286,7 +337,11 @@ impl<H: ConnectionHandler> GateHandler<H> {
         let opener = Opener::new(key, self.me, self.peer, StdRng::from_rng(&mut rand::rng()));
         let handshake = Abortable::new(handshake::open(stream, opener), registration).map(move |result| {
             let result = result.unwrap_or(Err(Failure::Aborted));
-            Task::Handshake { slot, generation, result }
+            Task::Handshake {
+                slot,
+                generation,
+                result,
+            }
         });
         self.tasks.push(handshake.boxed());
     }
@@ -307,23 +362,32 @@ impl<H: ConnectionHandler> GateHandler<H> {
 
     // ---- answering -----------------------------------------------------------------------------------------------
 
-    fn knocked(&mut self, frame: Vec<u8>, pipe: Pipe) {
+    fn knocked(&mut self, said: Hello, pipe: Pipe) {
         self.next_hello += 1;
         let hello = self.next_hello;
-        self.hellos.insert(hello, (frame.clone(), pipe));
-        self.tell(Out::Knocked { hello, frame });
+        self.hellos.insert(hello, (said.clone(), pipe));
+        self.tell(Out::Knocked {
+            hello,
+            said: Box::new(said),
+        });
     }
 
     fn answer(&mut self, hello: u64, mesh: Option<(Slot, Arc<MeshKey>)>, welcome: Welcome) {
-        let Some((frame, pipe)) = self.hellos.remove(&hello) else {
-            return self.tell(Out::Answered { hello, admitted: false });
+        let Some((said, pipe)) = self.hellos.remove(&hello) else {
+            return self.tell(Out::Answered {
+                hello,
+                outcome: Outcome::Lost,
+            });
         };
         let mut place = None;
         if let Some((slot, _)) = &mesh {
             let state = self.slots.entry(*slot).or_default();
             // Both opened at once: the lower PeerId's stream is the one that counts.
             if state.attempt.as_ref().is_some_and(|attempt| attempt.ours) && self.me < self.peer {
-                return self.tell(Out::Answered { hello, admitted: false });
+                return self.tell(Out::Answered {
+                    hello,
+                    outcome: Outcome::Lost,
+                });
             }
             let old = state.attempt.take();
             state.generation += 1;
@@ -331,16 +395,31 @@ impl<H: ConnectionHandler> GateHandler<H> {
             if let Some(abort) = old.and_then(|attempt| attempt.abort) {
                 abort.abort();
             }
-            state.attempt = Some(Attempt { generation: state.generation, ours, abort: None });
+            state.attempt = Some(Attempt {
+                generation: state.generation,
+                ours,
+                abort: None,
+            });
             place = Some((*slot, state.generation));
         }
         let key = mesh.map(|(_, key)| key);
-        let acceptor = Acceptor::new(frame, key, self.me, self.peer, welcome, StdRng::from_rng(&mut rand::rng()));
+        let acceptor = Acceptor::new(
+            said,
+            key,
+            self.me,
+            self.peer,
+            welcome,
+            StdRng::from_rng(&mut rand::rng()),
+        );
         let (abort, registration) = AbortHandle::new_pair();
         self.answering.insert(hello, abort);
         let handshake = Abortable::new(handshake::accept(pipe, acceptor), registration).map(move |result| {
             let result = result.unwrap_or(Err(Failure::Aborted));
-            Task::Answered { hello, slot: place, result }
+            Task::Answered {
+                hello,
+                slot: place,
+                result,
+            }
         });
         self.tasks.push(handshake.boxed());
     }
@@ -349,7 +428,11 @@ impl<H: ConnectionHandler> GateHandler<H> {
 
     fn admitted(&mut self, slot: Slot, generation: u32, admitted: Admitted, pipe: Pipe) {
         let Some(state) = self.slots.get_mut(&slot) else { return };
-        if state.attempt.take_if(|attempt| attempt.generation == generation).is_none() {
+        if state
+            .attempt
+            .take_if(|attempt| attempt.generation == generation)
+            .is_none()
+        {
             return; // left, or given way, meanwhile
         }
         // The peer left and came back before its end was seen: the newest admission wins.
@@ -357,7 +440,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
         let Some(state) = self.slots.get_mut(&slot) else { return };
         state.admission = Some(Admission {
             generation,
-            prefix: admitted.protocol_prefix(),
+            prefix: admitted.protocol_prefix.clone(),
             names: Arc::default(),
             inner: None,
             peer_ready: false,
@@ -368,7 +451,9 @@ impl<H: ConnectionHandler> GateHandler<H> {
     }
 
     fn install(&mut self, slot: Slot, generation: u32, inner: H) {
-        let Some(admission) = self.admission(slot, generation) else { return };
+        let Some(admission) = self.admission(slot, generation) else {
+            return;
+        };
         admission.names = Arc::new(Names::new(&admission.prefix, inner.listen_protocol().upgrade()));
         admission.inner = Some(inner);
         admission.control.send(ready_frame());
@@ -384,7 +469,9 @@ impl<H: ConnectionHandler> GateHandler<H> {
     }
 
     fn on_control(&mut self, slot: Slot, generation: u32, event: ControlEvent) {
-        let Some(admission) = self.admission(slot, generation) else { return };
+        let Some(admission) = self.admission(slot, generation) else {
+            return;
+        };
         match event {
             ControlEvent::Ended => self.end(slot, Some(generation), None),
             ControlEvent::Frame(frame) if admission.peer_ready => self.tell(Out::Control(slot, generation, frame)),
@@ -403,8 +490,11 @@ impl<H: ConnectionHandler> GateHandler<H> {
     fn end(&mut self, slot: Slot, generation: Option<u32>, last: Option<Vec<u8>>) {
         let Some(state) = self.slots.get_mut(&slot) else { return };
         let is_meant = |admission: &mut Admission<H>| generation.is_none_or(|g| g == admission.generation);
-        let Some(admission) = state.admission.take_if(is_meant) else { return };
-        self.tasks.push(admission.control.close(last).map(|()| Task::Done).boxed());
+        let Some(admission) = state.admission.take_if(is_meant) else {
+            return;
+        };
+        self.tasks
+            .push(admission.control.close(last).map(|()| Task::Gone).boxed());
         self.advertise();
         self.tell(Out::Ended(slot, admission.generation));
     }
@@ -413,7 +503,12 @@ impl<H: ConnectionHandler> GateHandler<H> {
         self.end(slot, None, None);
         self.keys.remove(&slot);
         self.to_open.retain(|(waiting, _)| *waiting != slot);
-        if let Some(abort) = self.slots.remove(&slot).and_then(|state| state.attempt).and_then(|attempt| attempt.abort) {
+        if let Some(abort) = self
+            .slots
+            .remove(&slot)
+            .and_then(|state| state.attempt)
+            .and_then(|attempt| attempt.abort)
+        {
             abort.abort();
         }
     }
@@ -421,13 +516,18 @@ impl<H: ConnectionHandler> GateHandler<H> {
     fn on_task(&mut self, task: Task<H>) {
         match task {
             Task::Done => {}
+            Task::Gone => self.tell(Out::Gone),
             Task::Hello(read) => {
                 self.reading = self.reading.saturating_sub(1);
-                if let Some((frame, pipe)) = read {
-                    self.knocked(frame, pipe);
+                if let Some((said, pipe)) = read {
+                    self.knocked(said, pipe);
                 }
             }
-            Task::Handshake { slot, generation, result } => {
+            Task::Handshake {
+                slot,
+                generation,
+                result,
+            } => {
                 self.opening_done();
                 match result {
                     Ok((admitted, pipe)) => self.admitted(slot, generation, admitted, pipe),
@@ -436,7 +536,12 @@ impl<H: ConnectionHandler> GateHandler<H> {
             }
             Task::Answered { hello, slot, result } => {
                 self.answering.remove(&hello);
-                self.tell(Out::Answered { hello, admitted: result.is_ok() });
+                let outcome = match &result {
+                    Ok(_) => Outcome::Admitted,
+                    Err(failure) if failure.is_guess() => Outcome::WrongPassword,
+                    Err(_) => Outcome::Lost,
+                };
+                self.tell(Out::Answered { hello, outcome });
                 match (slot, result) {
                     (Some((slot, generation)), Ok((admitted, pipe))) => self.admitted(slot, generation, admitted, pipe),
                     (Some((slot, generation)), Err(_)) => self.open_failed(slot, generation, OpenFailure::Unanswered),
@@ -444,12 +549,17 @@ impl<H: ConnectionHandler> GateHandler<H> {
                 }
             }
             Task::ReadyTimeout(slot, generation) => {
-                if self.admission(slot, generation).is_some_and(|admission| !admission.peer_ready) {
+                if self
+                    .admission(slot, generation)
+                    .is_some_and(|admission| !admission.peer_ready)
+                {
                     self.end(slot, Some(generation), None);
                 }
             }
             Task::Upgraded(slot, generation, upgraded) => {
-                let Some(inner) = self.inner(slot, generation) else { return };
+                let Some(inner) = self.inner(slot, generation) else {
+                    return;
+                };
                 inner.on_connection_event(match upgraded {
                     Ok((protocol, info)) => {
                         ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info })
@@ -470,11 +580,15 @@ impl<H: ConnectionHandler> GateHandler<H> {
             }
             return;
         };
-        let Some(inner) = self.inner(slot, generation) else { return };
+        let Some(inner) = self.inner(slot, generation) else {
+            return;
+        };
         let protocol = inner.listen_protocol();
         let timeout = *protocol.timeout();
         let (upgrade, info) = protocol.into_upgrade();
-        let Some(name) = upgrade.protocol_info().find(|candidate| candidate.as_ref() == &*name) else { return };
+        let Some(name) = upgrade.protocol_info().find(|candidate| candidate.as_ref() == &*name) else {
+            return;
+        };
         let upgrade = tokio::time::timeout(timeout, upgrade.upgrade_inbound(stream, name));
         let upgrade = upgrade.map(move |result| match result {
             Ok(Ok(protocol)) => Task::Upgraded(slot, generation, Ok((protocol, info))),
@@ -485,7 +599,10 @@ impl<H: ConnectionHandler> GateHandler<H> {
     }
 
     fn each(&mut self, mut f: impl FnMut(&mut H)) {
-        let shown = self.slots.values_mut().filter_map(|state| state.admission.as_mut()?.inner.as_mut());
+        let shown = self
+            .slots
+            .values_mut()
+            .filter_map(|state| state.admission.as_mut()?.inner.as_mut());
         shown.for_each(&mut f);
     }
 
@@ -500,9 +617,14 @@ impl<H: ConnectionHandler> GateHandler<H> {
         if !admission.is_open() {
             return None;
         }
-        let Poll::Ready(event) = admission.inner.as_mut()?.poll(cx) else { return None };
+        let Poll::Ready(event) = admission.inner.as_mut()?.poll(cx) else {
+            return None;
+        };
         if let ConnectionHandlerEvent::OutboundSubstreamRequest { protocol } = &event
-            && protocol.upgrade().protocol_info().any(|name| name.as_ref().starts_with(GOSSIP_STEM))
+            && protocol
+                .upgrade()
+                .protocol_info()
+                .any(|name| name.as_ref().starts_with(GOSSIP_STEM))
         {
             admission.gossip_streams += 1;
             if admission.gossip_streams >= GOSSIP_STREAMS_MAX {
@@ -543,7 +665,9 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
 
     /// Members' connections stay; a stranger's goes when its streams are idle.
     fn connection_keep_alive(&self) -> bool {
-        self.slots.values().any(|state| state.attempt.is_some() || state.admission.is_some())
+        self.slots
+            .values()
+            .any(|state| state.attempt.is_some() || state.admission.is_some())
     }
 
     fn on_behaviour_event(&mut self, event: In<H>) {
@@ -558,7 +682,9 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
             }
             In::Install(slot, generation, inner) => self.install(slot, generation, inner),
             In::Control(slot, generation, frame) => {
-                let kept = self.admission(slot, generation).is_none_or(|admission| admission.control.send(frame));
+                let kept = self
+                    .admission(slot, generation)
+                    .is_none_or(|admission| admission.control.send(frame));
                 if !kept {
                     self.end(slot, Some(generation), None);
                 }
@@ -584,7 +710,10 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
         >,
     ) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (name, stream), .. }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (name, stream),
+                ..
+            }) => {
                 self.on_inbound(name, stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
@@ -612,7 +741,9 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
                     self.open_failed(slot, generation, failure);
                 }
                 OutboundInfo::Inner(slot, generation, info) => {
-                    let Some(inner) = self.inner(slot, generation) else { return };
+                    let Some(inner) = self.inner(slot, generation) else {
+                        return;
+                    };
                     let error = match error {
                         StreamUpgradeError::Apply(Either::Right(error)) => StreamUpgradeError::Apply(error),
                         StreamUpgradeError::Apply(Either::Left(never)) => match never {},

@@ -9,7 +9,7 @@ use libp2p::swarm::Stream;
 use maille_proto::{ACCEPT_FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
 use unsigned_varint::codec::UviBytes;
 
-use crate::core::admission::{Acceptor, Action, Admitted, Failure, Input, Opener};
+use crate::core::admission::{Acceptor, Action, Admitted, Failure, Hello, Input, Opener};
 
 /// A stream of length-prefixed frames; the length is checked before a byte of the frame is read.
 pub(super) type Pipe = Framed<Stream, UviBytes<Bytes>>;
@@ -50,11 +50,11 @@ fn pipe(mut stream: Stream, bytes_max: usize) -> Pipe {
     Framed::new(stream, codec)
 }
 
-/// Reads the first frame of an admission that a peer opened; nothing if it does not come whole and in time.
-pub(super) async fn hello(stream: Stream) -> Option<(Vec<u8>, Pipe)> {
+/// Reads the first frame of an admission that a peer opened; nothing if it is not a hello, whole and in time.
+pub(super) async fn hello(stream: Stream) -> Option<(Hello, Pipe)> {
     let mut pipe = pipe(stream, HANDSHAKE_FRAME_BYTES_MAX);
     match tokio::time::timeout(HELLO_TIMEOUT, pipe.next()).await {
-        Ok(Some(Ok(frame))) => Some((frame.to_vec(), pipe)),
+        Ok(Some(Ok(frame))) => Some((Hello::parse(frame.to_vec()).ok()?, pipe)),
         _ => None,
     }
 }
@@ -102,7 +102,9 @@ async fn next_input(pipe: &mut Pipe, deadline: Option<Instant>) -> Input {
         }
     };
     match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), frame).await.unwrap_or(Input::TimedOut),
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), frame)
+            .await
+            .unwrap_or(Input::TimedOut),
         None => frame.await,
     }
 }

@@ -12,7 +12,7 @@ mod peers;
 mod upgrade;
 
 pub(crate) use behaviour::{Event, Gate, Slot};
-pub(crate) use handler::OpenFailure;
+pub(crate) use handler::{OpenFailure, Outcome};
 
 use libp2p::StreamProtocol;
 

@@ -44,7 +44,13 @@ pub(super) struct Admissions {
 impl Admissions {
     /// `chooser`: this node's PeerId is the lower one.
     pub(super) fn new(session: [u8; 16], chooser: bool) -> Self {
-        Self { session, chooser, candidates: Vec::new(), shown: None, open: false }
+        Self {
+            session,
+            chooser,
+            candidates: Vec::new(),
+            shown: None,
+            open: false,
+        }
     }
 
     pub(super) fn shown(&self) -> Option<AdmissionId> {
@@ -61,7 +67,11 @@ impl Admissions {
 
     pub(super) fn take_welcome(&mut self) -> Option<Welcome> {
         let shown = self.shown?;
-        self.candidates.iter_mut().find(|candidate| candidate.id == shown)?.welcome.take()
+        self.candidates
+            .iter_mut()
+            .find(|candidate| candidate.id == shown)?
+            .welcome
+            .take()
     }
 
     pub(super) fn add(&mut self, candidate: Candidate) -> Choice {
@@ -116,7 +126,12 @@ mod tests {
 
     fn candidate(connection: usize, relayed: bool) -> Candidate {
         let id = (ConnectionId::new_unchecked(connection), 1);
-        Candidate { id, relayed, peer_ready: false, welcome: None }
+        Candidate {
+            id,
+            relayed,
+            peer_ready: false,
+            welcome: None,
+        }
     }
 
     fn id(connection: usize) -> AdmissionId {
@@ -131,7 +146,11 @@ mod tests {
         assert_eq!(peer.add(candidate(2, false)), Choice::Switch { from: id(1), to: id(2) });
         assert!(peer.remove(id(1)));
         peer.show(id(2));
-        assert_eq!(peer.add(candidate(3, false)), Choice::Keep, "the older of two direct ones stays");
+        assert_eq!(
+            peer.add(candidate(3, false)),
+            Choice::Keep,
+            "the older of two direct ones stays"
+        );
         assert!(peer.remove(id(2)));
         assert_eq!(peer.choose(), Choice::Show(id(3)), "a reserve takes over");
     }

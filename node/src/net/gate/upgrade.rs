@@ -14,7 +14,7 @@ use super::{ADMISSION_PROTOCOL, Slot};
 
 /// The inner protocols of one admission, each with the name it has on the wire.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<(String, Arc<str>)>);
+pub(crate) struct Names(Vec<(String, Arc<str>)>);
 
 impl Names {
     pub(super) fn new(prefix: &str, inner: &impl UpgradeInfoSend) -> Self {
@@ -29,7 +29,10 @@ impl Names {
     }
 
     fn wire(&self, inner: &str) -> Option<Arc<str>> {
-        self.0.iter().find(|(name, _)| name == inner).map(|(_, wire)| wire.clone())
+        self.0
+            .iter()
+            .find(|(name, _)| name == inner)
+            .map(|(_, wire)| wire.clone())
     }
 }
 
@@ -40,7 +43,7 @@ fn stem(name: &str) -> &str {
 
 /// One name a connection listens for.
 #[derive(Clone, Debug)]
-pub(super) struct Advertised {
+pub(crate) struct Advertised {
     wire: Arc<str>,
     /// The admission and the inner name it stands for; none for admission itself.
     pub(super) inner: Option<(Slot, u32, Arc<str>)>,
@@ -54,11 +57,14 @@ impl AsRef<str> for Advertised {
 
 /// All names a connection listens for, built when they change: the swarm reads them again for every inbound stream.
 #[derive(Clone, Debug)]
-pub(super) struct Listen(Arc<[Advertised]>);
+pub(crate) struct Listen(Arc<[Advertised]>);
 
 impl Listen {
     pub(super) fn new<'a>(admissions: impl Iterator<Item = (Slot, u32, &'a Names)>) -> Self {
-        let admission = Advertised { wire: ADMISSION_PROTOCOL.as_ref().into(), inner: None };
+        let admission = Advertised {
+            wire: ADMISSION_PROTOCOL.as_ref().into(),
+            inner: None,
+        };
         let inner = admissions.flat_map(|(slot, generation, names)| {
             names.0.iter().map(move |(name, wire)| Advertised {
                 wire: wire.clone(),
@@ -80,7 +86,7 @@ impl UpgradeInfo for Listen {
 
 /// Walks the names without copying their list.
 #[derive(Debug)]
-pub(super) struct ListenIter(Arc<[Advertised]>, usize);
+pub(crate) struct ListenIter(Arc<[Advertised]>, usize);
 
 impl Iterator for ListenIter {
     type Item = Advertised;
@@ -104,14 +110,14 @@ impl InboundUpgrade<Stream> for Listen {
 
 /// An inner protocol on its way out, under the admission's names.
 #[derive(Debug)]
-pub(super) struct Renamed<O> {
+pub(crate) struct Renamed<O> {
     pub(super) inner: O,
     pub(super) names: Arc<Names>,
 }
 
 /// A renamed protocol: its wire name and what the inner protocol calls it.
 #[derive(Clone, Debug)]
-pub(super) struct RenamedInfo<I> {
+pub(crate) struct RenamedInfo<I> {
     wire: Arc<str>,
     inner: I,
 }
@@ -187,7 +193,13 @@ mod tests {
         let names = Arc::new(Names::new("/p", &Versions));
         let offered = |name: &'static str| {
             let inner = ReadyUpgrade::new(libp2p::StreamProtocol::new(name));
-            Renamed { inner, names: names.clone() }.protocol_info().map(|n| n.as_ref().to_owned()).collect::<Vec<_>>()
+            Renamed {
+                inner,
+                names: names.clone(),
+            }
+            .protocol_info()
+            .map(|n| n.as_ref().to_owned())
+            .collect::<Vec<_>>()
         };
         assert_eq!(offered("/meshsub/1.3.0"), ["/p/meshsub/1.3.0"]);
         assert_eq!(offered("/meshsub/1.1.0"), Vec::<String>::new());

@@ -67,10 +67,13 @@ pub struct Clock {
     #[prost(uint64, tag = "2")]
     pub answer_us: u64,
 }
-/// The sender has too many neighbours and will end this admission; these are others to try.
+/// The last word of an admission.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Farewell {
-    /// At most 16, and as many as the frame has room for.
+    /// The sender has too many neighbours; these are others to try: at most 16, and as many as the frame has room for.
     #[prost(message, repeated, tag = "1")]
     pub sample: ::prost::alloc::vec::Vec<super::super::admission::v1::MemberRecord>,
+    /// Empty, or the 16 bytes of the session that took this one's place: the same PeerId joined anew.
+    #[prost(bytes = "vec", tag = "2")]
+    pub replaced: ::prost::alloc::vec::Vec<u8>,
 }

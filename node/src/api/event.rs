@@ -1,0 +1,160 @@
+//! What happens: on a topic, in a mesh, to a node.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::Stream;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+
+use crate::core::neighbours::Status;
+use crate::types::Cursor;
+
+/// What a subscriber hears.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<T> {
+    /// A record.
+    Record(Received<T>),
+    /// Records that are missing and could not be had. What follows goes on after them.
+    Gap {
+        /// Whose.
+        publisher: PeerId,
+        /// The incarnation they belong to.
+        incarnation: u64,
+        /// The first missing one.
+        from: u64,
+        /// The one after the last missing one.
+        to: u64,
+    },
+    /// This subscriber was too slow for its bounded inbox.
+    Lagged {
+        /// Events that were dropped.
+        missed: u64,
+    },
+    /// A publisher began a new incarnation; its sequence numbers start at 0 again.
+    Restarted {
+        /// Whose.
+        publisher: PeerId,
+        /// The new incarnation.
+        incarnation: u64,
+    },
+    /// A record is not of the topic's type.
+    Undecodable {
+        /// Which.
+        cursor: Cursor,
+        /// What the codec said.
+        error: crate::PayloadError,
+    },
+}
+
+/// A record and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received<T> {
+    /// The payload, decoded.
+    pub value: T,
+    /// The key, if it was published with one.
+    pub key: Option<Bytes>,
+    /// Who published it: the holder of the key that signed it.
+    pub author: PeerId,
+    /// The neighbour that handed it to this node; often not the author.
+    pub delivered_by: PeerId,
+    /// Its place in the author's stream.
+    pub cursor: Cursor,
+    /// When the author sent it, by the author's clock.
+    pub sent_at: SystemTime,
+    /// When it arrived here, by this node's clock.
+    pub received_at: SystemTime,
+}
+
+/// What happens to a mesh.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum MeshEvent {
+    /// A peer was admitted, by us or we by it.
+    NeighbourJoined {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A neighbour left, or was lost.
+    NeighbourLeft {
+        /// Who.
+        peer: PeerId,
+    },
+    /// The mesh's status changed.
+    Status(Status),
+    /// The mesh was joined with a password that can be guessed.
+    WeakPassword {
+        /// Binary logarithm of the guesses an attacker needs.
+        guesses_log2: f64,
+    },
+    /// Another process uses this node's identity in this mesh; this one, the later, has left it.
+    IdentityInUse,
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The node listens on one more multiaddr.
+    Listening {
+        /// With `/p2p/<peer id>`.
+        multiaddr: Multiaddr,
+    },
+    /// A multiaddr is gone.
+    NotListening {
+        /// With `/p2p/<peer id>`.
+        multiaddr: Multiaddr,
+    },
+    /// A bootstrap peer could not be reached; it is tried again with back-off, for ever.
+    BootstrapUnreachable {
+        /// The peer, if its multiaddr named it.
+        peer: Option<PeerId>,
+        /// What went wrong, in words.
+        reason: String,
+    },
+}
+
+macro_rules! event_stream {
+    ($(#[$doc:meta])* $name:ident, $item:ty) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(BroadcastStream<$item>);
+
+        impl $name {
+            pub(crate) fn new(receiver: broadcast::Receiver<$item>) -> Self {
+                Self(BroadcastStream::new(receiver))
+            }
+        }
+
+        impl Stream for $name {
+            type Item = $item;
+
+            fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<$item>> {
+                loop {
+                    match std::task::ready!(Pin::new(&mut self.0).poll_next(cx)) {
+                        Some(Ok(event)) => return Poll::Ready(Some(event)),
+                        // These are notices about a state that can be asked for; the newest ones matter.
+                        Some(Err(_lagged)) => {}
+                        None => return Poll::Ready(None),
+                    }
+                }
+            }
+        }
+    };
+}
+
+event_stream!(
+    /// Events of a mesh from now on; a reader that is slow misses the oldest. Cancel safe.
+    MeshEvents,
+    MeshEvent
+);
+event_stream!(
+    /// Events of a node from now on; a reader that is slow misses the oldest. Cancel safe.
+    NodeEvents,
+    NodeEvent
+);

@@ -1,0 +1,25 @@
+//! The handles an application holds: cheap to clone, `Send + Sync`, and nothing but a door to the swarm task. No logic.
+
+mod builder;
+mod credential;
+mod error;
+mod event;
+mod mesh;
+mod node;
+mod payload;
+mod publisher;
+mod subscriber;
+mod topic;
+
+pub use builder::NodeBuilder;
+pub use credential::Credential;
+pub use error::{JoinError, PublishError, SpawnError, StreamError, SubscribeError};
+pub use event::{Event, MeshEvent, MeshEvents, NodeEvent, NodeEvents, Received};
+pub use mesh::Mesh;
+pub use node::Node;
+#[cfg(feature = "serde")]
+pub use payload::Json;
+pub use payload::{Payload, PayloadError};
+pub use publisher::{Flushed, Publisher, Receipt};
+pub use subscriber::{SubscribeBuilder, Subscriber};
+pub use topic::Topic;

@@ -1,0 +1,112 @@
+//! The handle of a node.
+
+use std::sync::Arc;
+
+use libp2p::{Multiaddr, PeerId};
+use maille_proto::SESSION_BYTES;
+use rand::RngExt;
+use tokio::sync::oneshot;
+
+use super::{Credential, JoinError, Mesh, NodeBuilder, NodeEvents};
+use crate::core::admission::MeshKey;
+use crate::metrics::Metrics;
+use crate::net::{Command, NodeLink};
+use crate::types::MeshName;
+
+/// The epoch of a mesh without a manifest.
+const EPOCH: u64 = 0;
+
+/// One running libp2p peer: one identity, one swarm, any number of meshes.
+///
+/// Cheap to clone. When the last handle of a node and of its meshes, topics, publishers and subscribers is dropped, the
+/// node stops; [`shutdown`](Node::shutdown) also waits for what was published to be acknowledged.
+#[derive(Clone, Debug)]
+pub struct Node {
+    link: Arc<NodeLink>,
+}
+
+impl Node {
+    /// Starts to describe a node.
+    #[must_use]
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::new()
+    }
+
+    pub(crate) fn new(link: Arc<NodeLink>) -> Self {
+        Self { link }
+    }
+
+    /// Who this node is: the hash of its public key.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.link.id
+    }
+
+    /// Where this node can be reached: what it listens on and announces, each with `/p2p/<peer id>`.
+    #[must_use]
+    pub fn multiaddrs(&self) -> Vec<Multiaddr> {
+        self.link.multiaddrs.borrow().clone()
+    }
+
+    /// Joins a mesh.
+    ///
+    /// Returns once the password is stretched; being alone is a state, not an error: see [`Mesh::status`].
+    ///
+    /// # Errors
+    /// [`JoinError::WeakPassword`] when founding, [`JoinError::AlreadyJoined`], [`JoinError::NodeClosed`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it returns leaves the mesh unjoined.
+    pub async fn join(&self, name: MeshName, credential: Credential) -> Result<Mesh, JoinError> {
+        let weakness = credential.weakness();
+        if let Some(guesses_log2) = weakness
+            && credential.refuses_weak()
+        {
+            return Err(JoinError::WeakPassword { guesses_log2 });
+        }
+        let secret = credential.secret(&name).await?;
+        let key = Arc::new(MeshKey::new(name, EPOCH, secret, session()));
+        let (reply, joined) = oneshot::channel();
+        let command = Command::Join { key, weakness, reply };
+        self.link
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| JoinError::NodeClosed)?;
+        let mesh = joined.await.map_err(|_| JoinError::NodeClosed)??;
+        Ok(Mesh::new(self.link.clone(), mesh))
+    }
+
+    /// Events of the node from now on.
+    #[must_use]
+    pub fn events(&self) -> NodeEvents {
+        NodeEvents::new(self.link.events.subscribe())
+    }
+
+    /// All counters, as they are now.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.link.counters.snapshot()
+    }
+
+    /// Flushes every publisher (for at most 5 s), leaves every mesh, and closes every connection.
+    ///
+    /// # Cancel safety
+    /// The node stops also if the future is dropped.
+    pub async fn shutdown(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.link.commands.send(Command::Shutdown { reply }).await.is_ok() {
+            // An error means that the node is gone, which is what was asked for.
+            let _ = done.await;
+        }
+    }
+}
+
+/// Names this join: the time first, so that of two processes with one identity the later is known, then chance.
+fn session() -> [u8; SESSION_BYTES] {
+    let mut session = [0; SESSION_BYTES];
+    let (time, chance) = session.split_at_mut(SESSION_BYTES / 2);
+    time.copy_from_slice(&crate::net::unix_ms().to_be_bytes());
+    rand::rng().fill(chance);
+    session
+}

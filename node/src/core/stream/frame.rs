@@ -1,0 +1,198 @@
+//! A frame as it arrives: parsed, bounded, and signed by the publisher it names. Not whether it is new, or wanted.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use ed25519_dalek::{Signature, VerifyingKey};
+use libp2p::{PeerId, identity};
+use maille_proto::{
+    DecodeError, FRAME_BYTES_MAX, PUBLISHER_BYTES, SIGNATURE_BYTES, decode_frame_body,
+    frame::{FrameBody, Predecessor, Record},
+};
+
+use super::seal::Context;
+
+/// The name of a message: the first 16 bytes of BLAKE3 of all of it, so that no forged copy shadows a real frame.
+#[must_use]
+pub fn message_id(wire: &[u8]) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(wire).as_bytes()[..16]);
+    id
+}
+
+/// Consecutive records of one publisher, as the publisher signed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The bytes that travelled.
+    pub wire: Bytes,
+    /// The name of those bytes.
+    pub message_id: [u8; 16],
+    /// Who signed it.
+    pub publisher: PeerId,
+    /// The publisher's run.
+    pub incarnation: u64,
+    /// The publisher's clock when it was sent, in microseconds since the Unix epoch.
+    pub sent_us: u64,
+    /// What the payloads are: visible ASCII, or empty for bytes.
+    pub content_type: String,
+    /// Where the run before this one ended; only in the first frame of a run.
+    pub predecessor: Option<Predecessor>,
+    first_sequence: u64,
+    records: Vec<(Option<Bytes>, Bytes)>,
+}
+
+impl Frame {
+    /// Checks everything that can be known from the bytes and the topic they came on.
+    ///
+    /// # Errors
+    /// When an honest forwarder would not have passed it on: [`FrameError::blame`].
+    pub fn open(wire: Bytes, context: &Context) -> Result<Self, FrameError> {
+        if wire.len() > FRAME_BYTES_MAX {
+            return Err(FrameError::TooLong { bytes: wire.len() });
+        }
+        let (signature, body_bytes) = wire
+            .split_first_chunk::<SIGNATURE_BYTES>()
+            .ok_or(FrameError::TooShort { bytes: wire.len() })?;
+        let body = check_body(body_bytes)?;
+        let key: [u8; PUBLISHER_BYTES] = body.publisher.as_slice().try_into().map_err(|_| FrameError::Key)?;
+        let publisher = peer_of(&key).ok_or(FrameError::Key)?;
+        VerifyingKey::from_bytes(&key)
+            .map_err(|_| FrameError::Key)?
+            .verify_strict(&context.signed(body_bytes), &Signature::from_bytes(signature))
+            .map_err(|_| FrameError::Signature)?;
+        let records = body.records.into_iter();
+        Ok(Self {
+            message_id: message_id(&wire),
+            publisher,
+            incarnation: body.incarnation,
+            sent_us: body.sent_us,
+            content_type: body.content_type,
+            predecessor: body.predecessor,
+            first_sequence: body.first_sequence,
+            records: records
+                .map(|Record { key, payload }| (key.map(Bytes::from), Bytes::from(payload)))
+                .collect(),
+            wire,
+        })
+    }
+
+    /// The sequence numbers of its records.
+    #[must_use]
+    pub fn sequences(&self) -> Range<u64> {
+        // Checked when it was decoded: the number after the last record fits.
+        self.first_sequence..self.first_sequence + self.records.len() as u64
+    }
+
+    /// Its records: sequence number, key and payload.
+    pub fn records(&self) -> impl Iterator<Item = (u64, Option<&Bytes>, &Bytes)> {
+        self.sequences()
+            .zip(&self.records)
+            .map(|(sequence, (key, payload))| (sequence, key.as_ref(), payload))
+    }
+}
+
+#[cfg(test)]
+impl Frame {
+    /// A frame that nobody signed, for tests of what comes after the signature.
+    pub(super) fn unsigned(publisher: PeerId, incarnation: u64, sequences: Range<u64>) -> Self {
+        let wire = Bytes::from([&publisher.to_bytes(), &incarnation.to_be_bytes()[..]].concat());
+        let payload = Bytes::copy_from_slice(&incarnation.to_be_bytes());
+        Self {
+            message_id: message_id(&[&wire[..], &sequences.start.to_be_bytes()].concat()),
+            wire,
+            publisher,
+            incarnation,
+            sent_us: 0,
+            content_type: String::new(),
+            predecessor: None,
+            first_sequence: sequences.start,
+            records: sequences.map(|_| (None, payload.clone())).collect(),
+        }
+    }
+}
+
+/// Decodes a body and checks what one body shows by itself.
+pub(super) fn check_body(bytes: &[u8]) -> Result<FrameBody, BodyError> {
+    let body = decode_frame_body(bytes)?;
+    let linked = !body.previous.is_empty();
+    let fits = match body.predecessor {
+        Some(predecessor) => linked && body.first_sequence == 0 && predecessor.incarnation < body.incarnation,
+        None => linked == (body.first_sequence > 0),
+    };
+    if fits { Ok(body) } else { Err(BodyError::Links) }
+}
+
+/// Who owns a public key; `None` if it is not one.
+pub(super) fn peer_of(key: &[u8; PUBLISHER_BYTES]) -> Option<PeerId> {
+    if !is_canonical(key) {
+        return None;
+    }
+    let key = identity::ed25519::PublicKey::try_from_bytes(key).ok()?;
+    Some(identity::PublicKey::from(key).to_peer_id())
+}
+
+/// Whether the coordinate is below the field's prime, 2^255 - 19, as RFC 8032 wants but decoders seldom check: one key
+/// under two names would be two publishers.
+fn is_canonical(key: &[u8; PUBLISHER_BYTES]) -> bool {
+    key[0] < 0xed || key[1..31].iter().any(|byte| *byte != 0xff) || key[31] & 0x7f != 0x7f
+}
+
+/// Why a body is not one that a publisher may sign.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// Outside the bounds, or not canonical.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A hash of the body before where there is none, or none where there is one; or a predecessor that is not earlier.
+    #[error("the links to the frame before do not fit the place of this one")]
+    Links,
+}
+
+/// Why bytes that came on a topic are not a frame of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Longer than a frame may be; nothing of it was decoded.
+    #[error("a frame of {bytes} bytes is longer than the {FRAME_BYTES_MAX} bytes allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Shorter than a signature.
+    #[error("a frame of {bytes} bytes has no room for its signature")]
+    TooShort {
+        /// Its length.
+        bytes: usize,
+    },
+    /// What was signed is not a frame's body.
+    #[error("bad body: {0}")]
+    Body(#[from] BodyError),
+    /// The publisher is not an Ed25519 public key.
+    #[error("the publisher's key is not an Ed25519 public key")]
+    Key,
+    /// Not signed by the publisher for this mesh, epoch and topic.
+    #[error("the signature is not the publisher's for this mesh, epoch and topic")]
+    Signature,
+}
+
+/// Who is at fault when a message is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever passed it on could have known better.
+    Forwarder,
+    /// An honest forwarder could have passed it on as well.
+    Nobody,
+}
+
+impl FrameError {
+    /// Who is at fault. All of these follow from the bytes and the topic alone, which every forwarder has and checks.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::TooLong { .. } | Self::TooShort { .. } | Self::Body(_) | Self::Key | Self::Signature => {
+                Blame::Forwarder
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One subscribed topic of a node: which frames to pass on, and what to hand to its subscribers, per publisher in order.
+//! Not several topics, not repair from history, and not the fan-out to several local subscribers.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+
+pub use super::{
+    ack::{ACK_DELAY, ACK_FRAMES},
+    reorder::{GAP_MAX, GAP_TIMEOUT, HELD_BYTES_MAX, HELD_FRAMES_MAX, SETTLE, SETTLE_YOUNG, YOUNG_SEQUENCES},
+};
+use super::{
+    frame::Frame,
+    lru::Lru,
+    publisher::Publisher,
+    seen::{PUBLISHERS_MAX, Seen, Verdict},
+};
+use crate::types::Cursor;
+
+/// How long the frames of a new run wait for the last ones of the run before it.
+pub const RESTART_GRACE: Duration = Duration::from_secs(2);
+/// Frames that wait for earlier ones, of all publishers of the topic.
+pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
+/// Bytes of those frames.
+pub const HELD_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
+
+/// What happened.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "handed over once, never kept; almost all are frames"
+)]
+pub enum Input {
+    /// A frame came whose signature holds. Frames of this node's own publishers come this way too, delivered by itself:
+    /// its subscribers hear them, and echoes of them are known.
+    Received {
+        /// The frame.
+        frame: Frame,
+        /// The neighbour that passed it on.
+        deliverer: PeerId,
+    },
+    /// [`Inbox::next_deadline`] has passed.
+    TimedOut,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Pass the message on. One of this and `Ignore` answers every frame received, before anything else.
+    Forward {
+        /// The message.
+        message_id: [u8; 16],
+        /// Who passed it on to us.
+        deliverer: PeerId,
+    },
+    /// Do not pass the message on, and hold it against nobody.
+    Ignore {
+        /// The message.
+        message_id: [u8; 16],
+        /// Who passed it on to us.
+        deliverer: PeerId,
+    },
+    /// Hand a record to the subscribers.
+    Deliver(Delivery),
+    /// Tell the subscribers that records `from..to` are missing.
+    Gap {
+        /// Whose.
+        publisher: PeerId,
+        /// The publisher's run.
+        incarnation: u64,
+        /// The first one missing.
+        from: u64,
+        /// The one after the last one missing.
+        to: u64,
+    },
+    /// Tell the subscribers that a publisher began a new run. Nothing of an earlier run follows.
+    Restarted {
+        /// Which one.
+        publisher: PeerId,
+        /// The new run.
+        incarnation: u64,
+    },
+    /// Acknowledge to the publisher, if it is a neighbour: all below `next` arrived, or was given up and reported.
+    Ack {
+        /// To whom.
+        publisher: PeerId,
+        /// The publisher's run.
+        incarnation: u64,
+        /// The sequence number expected next.
+        next: u64,
+    },
+    /// Hold something against a neighbour.
+    Penalise {
+        /// Which one.
+        peer: PeerId,
+        /// What it did.
+        why: Fault,
+    },
+}
+
+/// One record for the subscribers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Who signed it.
+    pub author: PeerId,
+    /// The neighbour it came from.
+    pub deliverer: PeerId,
+    /// The author's run.
+    pub incarnation: u64,
+    /// Its place in that run.
+    pub sequence: u64,
+    /// The author's clock when it was sent, in microseconds since the Unix epoch.
+    pub sent_us: u64,
+    /// Its key, if it has one.
+    pub key: Option<Bytes>,
+    /// What it says.
+    pub payload: Bytes,
+    /// What the payload is: visible ASCII, or empty for bytes.
+    pub content_type: String,
+}
+
+impl Delivery {
+    /// Its place.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
+            publisher: self.author,
+            incarnation: self.incarnation,
+            sequence: self.sequence,
+        }
+    }
+}
+
+/// What a neighbour did that an honest one seldom does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It brought too many new publishers or runs. Mild: an honest one adds up what its own neighbours bring.
+    TooManyNewcomers,
+}
+
+/// What an inbox did without telling its subscribers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that were seen before.
+    pub duplicates: u64,
+    /// Frames over a neighbour's ration of new publishers and runs.
+    pub over_limit: u64,
+    /// Frames from before the first one delivered, or reported as missing before they came.
+    pub late: u64,
+    /// Frames of a run that has ended.
+    pub stale: u64,
+}
+
+/// The machine. Time is an argument; there is no randomness in it.
+#[derive(Debug)]
+pub struct Inbox {
+    seen: Seen,
+    publishers: Lru<Publisher>,
+    /// The deadline of every publisher that has one.
+    deadlines: BTreeSet<(Instant, PeerId)>,
+    held: Load,
+    counts: Counts,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            seen: Seen::default(),
+            publishers: Lru::new(PUBLISHERS_MAX),
+            deadlines: BTreeSet::new(),
+            held: Load::default(),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Inbox {
+    /// Takes in what happened and says what to do.
+    pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
+        match input {
+            Input::Received { frame, deliverer } => self.received(frame, deliverer, now, out),
+            Input::TimedOut => self.timed_out(now, out),
+        }
+    }
+
+    /// When to call [`Inbox::handle`] with [`Input::TimedOut`].
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(due, _)| *due)
+    }
+
+    /// Publishers remembered: at most [`PUBLISHERS_MAX`].
+    #[must_use]
+    pub fn publishers(&self) -> usize {
+        self.publishers.len()
+    }
+
+    /// Frames that wait for earlier ones.
+    #[must_use]
+    pub fn held_frames(&self) -> usize {
+        self.held.frames
+    }
+
+    /// About the bytes of those frames.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held.bytes
+    }
+
+    /// What it did without telling its subscribers.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn received(&mut self, frame: Frame, deliverer: PeerId, now: Instant, out: &mut Vec<Action>) {
+        let message_id = frame.message_id;
+        match self.seen.verdict(&frame, deliverer, now) {
+            Verdict::Forward => out.push(Action::Forward { message_id, deliverer }),
+            Verdict::Duplicate => {
+                self.counts.duplicates += 1;
+                out.push(Action::Ignore { message_id, deliverer });
+                return;
+            }
+            Verdict::OverLimit => {
+                self.counts.over_limit += 1;
+                out.push(Action::Ignore { message_id, deliverer });
+                out.push(Action::Penalise {
+                    peer: deliverer,
+                    why: Fault::TooManyNewcomers,
+                });
+                return;
+            }
+        }
+        let id = frame.publisher;
+        if self.publishers.touch(&id).is_none() {
+            self.meet(&frame, now, out);
+        }
+        let mut counts = self.counts;
+        self.update(id, |publisher| {
+            publisher.accept(frame, deliverer, now, &mut counts, out)
+        });
+        self.counts = counts;
+        self.shed(now, out);
+    }
+
+    fn timed_out(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let due: Vec<PeerId> = self
+            .deadlines
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in due {
+            self.update(id, |publisher| publisher.expire(now, out));
+        }
+    }
+
+    fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
+        let Some((id, mut forgotten)) = self.publishers.insert(frame.publisher, Publisher::met(frame, now)) else {
+            return;
+        };
+        if let Some(due) = forgotten.registered.take() {
+            self.deadlines.remove(&(due, id));
+        }
+        self.held = self.held.replace(forgotten.load(), Load::default());
+        forgotten.finish(now, out);
+    }
+
+    /// Gives up gaps, those of the publisher that holds most first, until what waits is within the bounds of the topic.
+    fn shed(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while self.held.frames > HELD_FRAMES_TOTAL_MAX || self.held.bytes > HELD_BYTES_TOTAL_MAX {
+            let fullest = self
+                .publishers
+                .iter()
+                .max_by_key(|(_, publisher)| publisher.load().bytes);
+            let id = *fullest.expect("what is held is held by a publisher").0;
+            self.update(id, |publisher| publisher.shed(now, out));
+        }
+    }
+
+    /// Changes one publisher, and keeps the sums and the deadlines in step.
+    fn update(&mut self, id: PeerId, change: impl FnOnce(&mut Publisher)) {
+        let Some(publisher) = self.publishers.peek_mut(&id) else {
+            return;
+        };
+        let before = publisher.load();
+        change(publisher);
+        self.held = self.held.replace(before, publisher.load());
+        let due = publisher.next_deadline();
+        let registered = std::mem::replace(&mut publisher.registered, due);
+        if registered != due {
+            registered.map(|due| self.deadlines.remove(&(due, id)));
+            due.map(|due| self.deadlines.insert((due, id)));
+        }
+    }
+}
+
+/// What waits in a reorder buffer, or in all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    /// The sum after one of its parts changed.
+    fn replace(self, before: Self, after: Self) -> Self {
+        Self {
+            frames: self.frames + after.frames - before.frames,
+            bytes: self.bytes + after.bytes - before.bytes,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of streams: frames as bytes, inboxes, outboxes.
+
+mod frame;
+mod hostile;
+mod inbox;
+mod outbox;

@@ -1,0 +1,84 @@
+//! All counters of a node, in one place.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What a node has done since it started: every field only grows.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Metrics {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        /// The live counters behind [`Metrics`].
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> Metrics {
+                Metrics { $($name: self.$name.value(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Bytes written to all connections, before the transport's own headers, with encryption and multiplexing.
+    bytes_sent,
+    /// Bytes read from all connections, likewise.
+    bytes_received,
+    /// Connections that were established.
+    connections_established,
+    /// Connections that were closed.
+    connections_closed,
+    /// Handshakes that peers began here and that ended in admission.
+    admissions_granted,
+    /// Handshakes that peers began here and that did not.
+    admissions_refused,
+    /// Handshakes that this node began and that the peer refused.
+    refusals_met,
+    /// Frames this node published.
+    frames_published,
+    /// Frames that arrived, were whole, signed and new, and were passed on.
+    frames_received,
+    /// Frames that arrived again.
+    frames_duplicate,
+    /// Frames that were rejected: malformed, or not signed by whom they name.
+    frames_rejected,
+    /// Frames that were dropped because their deliverer brings too many new streams.
+    frames_over_limit,
+    /// Records handed to subscribers of this node.
+    records_delivered,
+    /// Events that a subscriber of this node was too slow for.
+    records_lagged,
+    /// Records given up as missing.
+    records_missing,
+    /// Acknowledgements that did not fit what was sent.
+    acks_invalid,
+    /// Control frames that were malformed.
+    control_rejected,
+    /// Messages that gossipsub dropped because a neighbour was slow.
+    slow_neighbour_drops,
+    /// Kademlia look-ups that were begun.
+    lookups,
+    /// Strangers' connections that were closed because there were too many.
+    strangers_dropped,
+}
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        // Counters order nothing; they are only read.
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,281 @@
+//! What handles ask for: meshes joined and left, topics published and subscribed; and handles that were dropped.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::link::{
+    Command, EVENTS_MAX, Filter, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState, SubscriptionLink, inbox,
+};
+use super::mesh::{MeshState, TOPICS_MAX};
+use super::task::{Done, Task};
+use super::topic::{Publishing, TopicState};
+use super::{Slot, gossip, unix_ms};
+use crate::api::{JoinError, MeshEvent, PublishError, SubscribeError};
+use crate::core::admission::{Guesses, MeshKey};
+use crate::core::neighbours::{Neighbours, Status};
+use crate::core::stream::{Context, Inbox, Outbox, SigningKey};
+use crate::types::TopicName;
+
+/// A publisher that waits for its incarnation.
+pub(super) struct OpenPublisher {
+    content_type: &'static str,
+    reply: oneshot::Sender<Result<Arc<PublisherLink>, PublishError>>,
+}
+
+impl Task {
+    pub(super) fn on_command(&mut self, command: Command) {
+        // A reply that cannot be given was not waited for; the sweep clears up what it was about.
+        match command {
+            Command::Join { key, weakness, reply } => drop(reply.send(self.join(key, weakness))),
+            Command::Leave { slot, reply } => {
+                self.leave(slot);
+                let _ = reply.send(());
+            }
+            Command::OpenPublisher {
+                slot,
+                topic,
+                content_type,
+                reply,
+            } => {
+                self.open_publisher(slot, topic, OpenPublisher { content_type, reply });
+            }
+            Command::Subscribe {
+                slot,
+                topic,
+                filter,
+                reply,
+            } => {
+                drop(reply.send(self.subscribe(slot, &topic, filter)));
+            }
+            Command::Shutdown { .. } => {} // taken by the loop itself
+        }
+    }
+
+    // ---- meshes --------------------------------------------------------------------------------------------------
+
+    fn join(&mut self, key: Arc<MeshKey>, weakness: Option<f64>) -> Result<Arc<MeshLink>, JoinError> {
+        if self.meshes.values().any(|mesh| mesh.key.name() == key.name()) {
+            return Err(JoinError::AlreadyJoined {
+                mesh: key.name().clone(),
+            });
+        }
+        let me = *self.swarm.local_peer_id();
+        let rng = || StdRng::from_rng(&mut rand::rng());
+        let slot = self
+            .swarm
+            .behaviour_mut()
+            .gate
+            .join(key.clone(), gossip::new(self.heartbeat));
+        let (status, status_seen) = watch::channel(Status::Alone);
+        let (watched, neighbours_seen) = watch::channel(Vec::new());
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let link = Arc::new(MeshLink {
+            slot,
+            name: key.name().clone(),
+            status: status_seen,
+            neighbours: neighbours_seen,
+            events: events.clone(),
+        });
+        let mesh = MeshState {
+            span: tracing::info_span!("mesh", name = %key.name()),
+            link: Arc::downgrade(&link),
+            neighbours: Neighbours::new(me, rng()),
+            guesses: Guesses::new(rng()),
+            topics: BTreeMap::new(),
+            subscriptions: HashMap::new(),
+            reached: HashMap::new(),
+            acks: HashMap::new(),
+            replaced: VecDeque::new(),
+            status,
+            watched,
+            events,
+            key,
+        };
+        if let Some(guesses_log2) = weakness {
+            tracing::warn!(mesh = %mesh.key.name(), guesses_log2, "this mesh's password can be guessed");
+            mesh.tell(MeshEvent::WeakPassword { guesses_log2 });
+        }
+        self.meshes.insert(slot, mesh);
+        self.tell_sources(slot);
+        self.announce_soon();
+        Ok(link)
+    }
+
+    pub(super) fn leave(&mut self, slot: Slot) {
+        let Some(mesh) = self.meshes.remove(&slot) else { return };
+        self.swarm.behaviour_mut().gate.leave(slot);
+        self.queues.remove_mesh(slot);
+        self.stop_announcing(&mesh);
+        for waiting in self.dialling.values_mut() {
+            waiting.remove(&slot);
+        }
+        for peer in mesh.reached.into_keys() {
+            self.release_strangers(peer);
+        }
+    }
+
+    // ---- topics --------------------------------------------------------------------------------------------------
+
+    fn topic(&mut self, slot: Slot, topic: &TopicName) -> Option<&mut TopicState> {
+        let mesh = self.meshes.get_mut(&slot)?;
+        if !mesh.topics.contains_key(topic) {
+            if mesh.topics.len() >= TOPICS_MAX {
+                return None;
+            }
+            let context = Context::new(mesh.key.name(), mesh.key.epoch(), topic);
+            let is_on = |peer: &&libp2p::PeerId| mesh.subscriptions[*peer].contains(topic);
+            let subscribed: HashSet<_> = mesh.subscriptions.keys().filter(is_on).copied().collect();
+            mesh.topics.insert(topic.clone(), TopicState::new(context, subscribed));
+            self.own_topics_changed(slot);
+        }
+        self.meshes.get_mut(&slot)?.topics.get_mut(topic)
+    }
+
+    fn subscribe(&mut self, slot: Slot, topic: &TopicName, filter: Filter) -> Result<SubscriptionLink, SubscribeError> {
+        if !self.meshes.contains_key(&slot) {
+            return Err(SubscribeError::Closed);
+        }
+        let state = self
+            .topic(slot, topic)
+            .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
+        let (inlet, link) = inbox(filter);
+        state.inlets.push(inlet);
+        if state.inbox.is_none() {
+            state.inbox = Some(Inbox::default());
+            if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+                let subscribed = gossip.subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
+                debug_assert!(
+                    subscribed.is_ok(),
+                    "the filter allows as many topics as a node may be on"
+                );
+            }
+        }
+        Ok(link)
+    }
+
+    fn open_publisher(&mut self, slot: Slot, topic: TopicName, open: OpenPublisher) {
+        let last = self
+            .meshes
+            .get(&slot)
+            .map(|mesh| (mesh.key.name().clone(), topic.clone()));
+        let Some((name, state)) = last.and_then(|(name, _)| Some((name, self.topic(slot, &topic)?))) else {
+            return drop(open.reply.send(Err(PublishError::Closed)));
+        };
+        if let Some(link) = state
+            .publishing
+            .as_ref()
+            .and_then(|publishing| publishing.link.upgrade())
+        {
+            return drop(open.reply.send(Ok(link)));
+        }
+        state.opening = true;
+        let last = self.incarnations.get(&(name.clone(), topic.clone())).copied();
+        let incarnation = last.map_or(0, |last| last + 1).max(unix_ms());
+        match self.data_dir.clone() {
+            // Stored before its first frame leaves, so that no number is ever used twice.
+            Some(data_dir) => drop(self.jobs.spawn_blocking(move || {
+                let stored = data_dir
+                    .next_incarnation(&name, &topic, incarnation)
+                    .map_err(io::Error::from);
+                Done::Incarnation {
+                    slot,
+                    topic,
+                    open,
+                    stored,
+                }
+            })),
+            None => self.publisher_stored(slot, topic, open, Ok(incarnation)),
+        }
+    }
+
+    pub(super) fn publisher_stored(
+        &mut self,
+        slot: Slot,
+        topic: TopicName,
+        open: OpenPublisher,
+        stored: io::Result<u64>,
+    ) {
+        let OpenPublisher { content_type, reply } = open;
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let name = mesh.key.name().clone();
+        let Some(state) = mesh.topics.get_mut(&topic) else {
+            return;
+        };
+        state.opening = false;
+        let incarnation = match stored {
+            Ok(incarnation) => incarnation,
+            Err(error) => return drop(reply.send(Err(PublishError::Store(error)))),
+        };
+        // Two that were opened at once are one stream.
+        if let Some(link) = state
+            .publishing
+            .as_ref()
+            .and_then(|publishing| publishing.link.upgrade())
+        {
+            return drop(reply.send(Ok(link)));
+        }
+        let key =
+            SigningKey::from_keypair(&self.key).expect("a node's identity is an Ed25519 key: checked at its start");
+        let before = state
+            .publishing
+            .as_ref()
+            .and_then(|publishing| publishing.outbox.tail());
+        let outbox = Outbox::new(key, state.context.clone(), content_type.to_owned(), incarnation, before);
+        let (records, queue) = mpsc::channel(OUTGOING_MAX);
+        let (told, seen) = watch::channel(PublisherState::default());
+        let link = Arc::new(PublisherLink::new(incarnation, seen, records));
+        let subscribed = state.subscribed.clone();
+        state.publishing = Some(Publishing::new(outbox, &link, told));
+        self.queues.remove(slot, &topic);
+        self.queues.add(slot, topic.clone(), queue);
+        self.incarnations.insert((name, topic.clone()), incarnation);
+        for peer in subscribed {
+            self.neighbour_subscribed(slot, peer, &topic);
+        }
+        let _ = reply.send(Ok(link));
+    }
+
+    // ---- handles that were dropped -------------------------------------------------------------------------------
+
+    /// Leaves what no handle holds any more, and tells slow readers what they missed.
+    pub(super) fn sweep(&mut self) {
+        for (slot, topic) in self.queues.take_ended() {
+            if let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(&topic)) {
+                state.publishing = None;
+            }
+        }
+        for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
+            let Some(mesh) = self.meshes.get_mut(&slot) else {
+                continue;
+            };
+            if mesh.link.strong_count() == 0 {
+                self.leave(slot);
+                continue;
+            }
+            let mut silent = Vec::new();
+            for (topic, state) in &mut mesh.topics {
+                state.inlets.retain(|inlet| !inlet.is_closed());
+                state.inlets.iter_mut().for_each(super::link::Inlet::report_missed);
+                if state.inlets.is_empty() && state.inbox.take().is_some() {
+                    silent.push(topic.clone());
+                }
+            }
+            let before = mesh.topics.len();
+            mesh.topics.retain(|_, state| !state.is_idle());
+            let changed = mesh.topics.len() != before;
+            for topic in silent {
+                if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+                    gossip.unsubscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
+                }
+            }
+            if changed {
+                self.own_topics_changed(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! One joined mesh: its neighbourhood, its topics, and what its handles watch.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use libp2p::PeerId;
+use libp2p::multiaddr::Multiaddr;
+use maille_proto::control::Ack;
+use tokio::sync::{broadcast, watch};
+
+use super::link::{MeshLink, NeighbourAt};
+use super::topic::TopicState;
+use crate::api::MeshEvent;
+use crate::core::admission::{Guesses, MeshKey};
+use crate::core::neighbours::{Neighbours, Status};
+use crate::types::{TopicHint, TopicName};
+
+/// Topics of one mesh a node may be on: what its neighbours accept as subscriptions.
+pub(super) const TOPICS_MAX: usize = super::gossip::SUBSCRIPTIONS_MAX;
+
+/// A mesh.
+pub(super) struct MeshState {
+    pub(super) key: Arc<MeshKey>,
+    pub(super) link: Weak<MeshLink>,
+    pub(super) neighbours: Neighbours,
+    pub(super) guesses: Guesses,
+    pub(super) topics: BTreeMap<TopicName, TopicState>,
+    /// What each neighbour is subscribed to; gossipsub bounds it.
+    pub(super) subscriptions: HashMap<PeerId, BTreeSet<TopicName>>,
+    /// Where each neighbour was reached.
+    pub(super) reached: HashMap<PeerId, Multiaddr>,
+    /// Acknowledgements that wait for the end of this turn.
+    pub(super) acks: HashMap<PeerId, Vec<Ack>>,
+    /// When this node's own PeerId took its place, of late.
+    pub(super) replaced: VecDeque<Instant>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) watched: watch::Sender<Vec<NeighbourAt>>,
+    pub(super) events: broadcast::Sender<MeshEvent>,
+    pub(super) span: tracing::Span,
+}
+
+impl MeshState {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let topics = self.topics.values().filter_map(TopicState::next_deadline);
+        topics.chain(self.neighbours.next_deadline()).min()
+    }
+
+    pub(super) fn hint(&self, topic: &TopicName) -> TopicHint {
+        TopicHint::of(self.key.name(), topic)
+    }
+
+    /// The topics this node publishes on or subscribes to.
+    pub(super) fn own_hints(&self) -> Vec<TopicHint> {
+        self.topics.keys().map(|topic| self.hint(topic)).collect()
+    }
+
+    /// A notice; it does not matter if nobody listens.
+    pub(super) fn tell(&self, event: MeshEvent) {
+        let _ = self.events.send(event);
+    }
+
+    /// Tells the handles who the neighbours are.
+    pub(super) fn tell_neighbours(&self) {
+        let at = |peer: PeerId| (peer, self.reached.get(&peer).cloned().into_iter().collect());
+        self.watched
+            .send_replace(self.neighbours.neighbours().map(at).collect());
+    }
+}

@@ -1,0 +1,44 @@
+//! libp2p: the transports, the gate, and the one task that owns the swarm. It performs what the cores decide.
+
+mod announce;
+mod approach;
+mod behaviour;
+mod commands;
+mod gate;
+mod gossip;
+mod link;
+mod member;
+mod mesh;
+mod neighbourhood;
+mod on_gate;
+mod on_gossip;
+mod on_kad;
+mod on_swarm;
+mod outgoing;
+mod provider_store;
+mod sources;
+mod start;
+mod stop;
+mod streams;
+mod task;
+mod topic;
+mod transport;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) use gate::Slot;
+pub(crate) use link::{
+    Command, Delivery, Filter, Incoming, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState, SubscriptionLink,
+};
+pub(crate) use start::{Setup, start};
+
+/// The clock, in milliseconds since the Unix epoch.
+pub(crate) fn unix_ms() -> u64 {
+    unix_us() / 1_000
+}
+
+/// The clock, in microseconds since the Unix epoch; 0 for a clock before it.
+pub(crate) fn unix_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

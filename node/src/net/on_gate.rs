@@ -1,0 +1,203 @@
+//! What the gate reports: who was admitted, who left, and what members say on the control stream.
+
+use std::time::{Duration, Instant};
+
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId, gossipsub};
+use maille_proto::admission::Welcome;
+use maille_proto::control::{Clock, Message};
+use maille_proto::{SAMPLE_RECORDS_MAX, decode_control};
+
+use super::gate::{Event, OpenFailure, Outcome};
+use super::task::Task;
+use super::{Slot, member, unix_us};
+use crate::api::MeshEvent;
+use crate::core::neighbours::Input;
+use crate::core::strangers;
+
+/// Two processes share an identity when each takes the other's place; once in a while is a restart.
+const REPLACED_MAX: usize = 2;
+const REPLACED_PERIOD: Duration = Duration::from_secs(60);
+
+impl Task {
+    pub(super) fn on_gate_event(&mut self, event: Event<gossipsub::Event>) {
+        match event {
+            Event::Answer { knock, slot } => self.answer(knock, slot),
+            Event::Answered {
+                outcome: Outcome::Admitted,
+            } => self.counters.admissions_granted.add(1),
+            Event::Answered { .. } => self.counters.admissions_refused.add(1),
+            Event::Admitted {
+                slot,
+                peer,
+                multiaddr,
+                connection,
+                welcome,
+            } => {
+                self.on_admitted(slot, peer, multiaddr, connection, welcome);
+            }
+            Event::Left { slot, peer } => self.on_left(slot, peer),
+            Event::Failed { slot, peer, failure } => self.on_open_failed(slot, peer, failure),
+            Event::Control { slot, peer, frame } => self.on_control(slot, peer, &frame),
+            Event::Inner { slot, event } => self.on_gossip_event(slot, event),
+        }
+    }
+
+    fn answer(&mut self, knock: u64, slot: Slot) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let session = mesh.key.session().to_vec();
+        let sample = mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]);
+        let sample = sample.iter().map(member::to_wire).collect();
+        self.swarm
+            .behaviour_mut()
+            .gate
+            .answer(knock, slot, Welcome { session, sample });
+    }
+
+    fn on_admitted(
+        &mut self,
+        slot: Slot,
+        peer: PeerId,
+        multiaddr: Multiaddr,
+        connection: ConnectionId,
+        welcome: Option<Welcome>,
+    ) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        tracing::debug!(mesh = %mesh.key.name(), %peer, "admitted");
+        mesh.guesses.admitted(&peer);
+        mesh.reached.insert(peer, multiaddr.clone());
+        mesh.tell(MeshEvent::NeighbourJoined { peer });
+        let connected = self.connections.get(&connection);
+        let dialled = connected
+            .is_some_and(|connected| connected.dialled)
+            .then_some(multiaddr);
+        if let Some(number) = connected.map(|connected| connected.number) {
+            self.strangers_hear(strangers::Input::Admitted { connection: number });
+        }
+        self.neighbours_hear(
+            slot,
+            Input::Admitted {
+                peer,
+                multiaddr: dialled,
+            },
+        );
+        self.send_profile(slot, Some(peer));
+        if let Some(welcome) = welcome {
+            let records = member::all_verified(welcome.sample);
+            self.neighbours_hear(slot, Input::Sample { peer, records });
+        }
+        self.neighbours_changed(slot);
+    }
+
+    fn on_left(&mut self, slot: Slot, peer: PeerId) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        tracing::debug!(mesh = %mesh.key.name(), %peer, "left");
+        mesh.reached.remove(&peer);
+        mesh.acks.remove(&peer);
+        mesh.tell(MeshEvent::NeighbourLeft { peer });
+        for topic in mesh.subscriptions.remove(&peer).unwrap_or_default() {
+            self.neighbour_unsubscribed(slot, peer, &topic);
+        }
+        self.neighbours_hear(slot, Input::Left { peer });
+        self.release_strangers(peer);
+        self.neighbours_changed(slot);
+    }
+
+    fn neighbours_changed(&mut self, slot: Slot) {
+        if let Some(mesh) = self.meshes.get(&slot) {
+            mesh.tell_neighbours();
+        }
+    }
+
+    fn on_open_failed(&mut self, slot: Slot, peer: PeerId, failure: OpenFailure) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        tracing::debug!(mesh = %mesh.key.name(), %peer, ?failure, "not admitted");
+        let input = match failure {
+            OpenFailure::Refused => {
+                self.counters.refusals_met.add(1);
+                mesh.guesses.refused(peer, Instant::now());
+                Input::Refused { peer }
+            }
+            OpenFailure::Unanswered => Input::Unanswered { peer },
+            OpenFailure::NotSpeaking => {
+                mesh.guesses.withdrawn(&peer);
+                Input::NotSpeaking { peer }
+            }
+        };
+        self.neighbours_hear(slot, input);
+    }
+
+    fn on_control(&mut self, slot: Slot, peer: PeerId, frame: &[u8]) {
+        match decode_control(frame) {
+            Ok(Some(message)) => self.on_control_message(slot, peer, message),
+            // From a later version.
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%peer, %error, "malformed control frame");
+                self.counters.control_rejected.add(1);
+                self.swarm.behaviour_mut().gate.evict(slot, peer, None);
+            }
+        }
+    }
+
+    fn on_control_message(&mut self, slot: Slot, peer: PeerId, message: Message) {
+        match message {
+            Message::Acks(acks) => self.on_acks(slot, peer, acks.acks),
+            Message::Profile(profile) => {
+                let record = profile
+                    .member
+                    .and_then(member::verified)
+                    .filter(|record| record.peer == peer);
+                match record {
+                    Some(record) => {
+                        self.neighbours_hear(slot, Input::Profiled { record });
+                        // What a neighbour forwards is what it is subscribed to, whatever else it is on.
+                        self.topics_of_changed(slot, peer);
+                    }
+                    None => self.counters.control_rejected.add(1),
+                }
+            }
+            Message::Swap(swap) => {
+                let records = member::all_verified(swap.records);
+                self.neighbours_hear(
+                    slot,
+                    Input::Swapped {
+                        peer,
+                        records,
+                        answer: swap.answer,
+                    },
+                );
+            }
+            Message::Clock(clock) if clock.answer_us == 0 => {
+                let answer = Clock {
+                    origin_us: clock.origin_us,
+                    answer_us: unix_us(),
+                };
+                self.send_control(slot, peer, Message::Clock(answer));
+            }
+            Message::Clock(_) => {}
+            Message::Farewell(farewell) => {
+                let records = member::all_verified(farewell.sample);
+                if let Ok(newer) = <[u8; 16]>::try_from(farewell.replaced.as_slice()) {
+                    self.on_replaced(slot, newer);
+                } else {
+                    self.neighbours_hear(slot, Input::Farewell { peer, records });
+                }
+            }
+        }
+    }
+
+    /// A neighbour let another process with this very PeerId take our place.
+    fn on_replaced(&mut self, slot: Slot, newer: [u8; 16]) {
+        let now = Instant::now();
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        mesh.replaced.retain(|at| now.duration_since(*at) < REPLACED_PERIOD);
+        mesh.replaced.push_back(now);
+        // Sessions start with the time: the later one gives way, so that one of the two stays.
+        if mesh.replaced.len() >= REPLACED_MAX && mesh.key.session() > newer {
+            tracing::error!(mesh = %mesh.key.name(), "another process uses this identity; leaving");
+            mesh.tell(MeshEvent::IdentityInUse);
+            self.leave(slot);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Kademlia: look-ups and what they find, announcements of others, and the table.
+
+use std::time::Instant;
+
+use libp2p::core::Endpoint;
+use libp2p::kad::{self, GetProvidersOk, InboundRequest, ProgressStep, QueryId, QueryResult, RecordKey};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour};
+use libp2p::{Multiaddr, PeerId};
+
+use super::task::Task;
+use super::{Slot, member};
+use crate::core::kad_mode::KadMode;
+use crate::core::neighbours::{Input, Source};
+use crate::types::{IpPrefix, TopicHint, mesh_key, topic_key};
+
+/// A look-up under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookUp {
+    slot: Slot,
+    topic: Option<TopicHint>,
+    found: usize,
+}
+
+impl Task {
+    /// Looks up who is in a mesh, or on one of its topics.
+    pub(super) fn look_up(&mut self, slot: Slot, topic: Option<TopicHint>) {
+        let Some(mesh) = self.meshes.get(&slot) else { return };
+        let key = match topic {
+            None => mesh_key(mesh.key.name()),
+            Some(hint) => match mesh.topics.keys().find(|topic| mesh.hint(topic) == hint) {
+                Some(topic) => topic_key(mesh.key.name(), topic),
+                // Left since.
+                None => return self.neighbours_hear(slot, Input::LookedUp { found: 0 }),
+            },
+        };
+        self.counters.lookups.add(1);
+        let query = self.swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key));
+        self.lookups.insert(query, LookUp { slot, topic, found: 0 });
+    }
+
+    pub(super) fn on_kad_event(&mut self, event: kad::Event) {
+        match event {
+            kad::Event::OutboundQueryProgressed {
+                id,
+                result: QueryResult::GetProviders(result),
+                step,
+                ..
+            } => {
+                let providers = match result {
+                    Ok(GetProvidersOk::FoundProviders { providers, .. }) => providers.into_iter().collect(),
+                    Ok(GetProvidersOk::FinishedWithNoAdditionalRecord { .. }) | Err(_) => Vec::new(),
+                };
+                self.on_providers(id, providers, &step);
+            }
+            kad::Event::InboundRequest {
+                request: InboundRequest::AddProvider { record: Some(record) },
+            } => {
+                // The address it came from cannot be chosen freely; what the record claims can.
+                let from = self
+                    .connections
+                    .values()
+                    .find(|connected| connected.peer == record.provider);
+                let Some(remote) = from.map(|connected| connected.remote.clone()) else {
+                    return;
+                };
+                let multiaddrs = member::plausible(record.addresses.clone(), &remote);
+                let prefix = IpPrefix::of(&remote);
+                self.swarm
+                    .behaviour_mut()
+                    .kad
+                    .store_mut()
+                    .announce(&record, multiaddrs, prefix);
+            }
+            kad::Event::RoutingUpdated { is_new_peer: true, .. } => self.announce_to_newcomer(),
+            _ => {}
+        }
+    }
+
+    fn on_providers(&mut self, id: QueryId, providers: Vec<PeerId>, step: &ProgressStep) {
+        let Some(lookup) = self.lookups.get_mut(&id) else {
+            return;
+        };
+        lookup.found += providers.len();
+        let LookUp { slot, topic, found } = *lookup;
+        for peer in providers {
+            let multiaddrs = self.known_multiaddrs(peer);
+            let topics = topic.into_iter().collect();
+            self.neighbours_hear(
+                slot,
+                Input::Found {
+                    peer,
+                    multiaddrs,
+                    source: Source::Kademlia,
+                    topics,
+                },
+            );
+        }
+        if step.last {
+            self.lookups.remove(&id);
+            self.neighbours_hear(slot, Input::LookedUp { found });
+        }
+    }
+
+    /// What Kademlia knows of a peer's multiaddrs now: those of a running look-up are gone when it ends.
+    fn known_multiaddrs(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        // Asked as for a dial, whose connection then never comes to be.
+        let asked = kad.handle_pending_outbound_connection(
+            ConnectionId::new_unchecked(usize::MAX),
+            Some(peer),
+            &[],
+            Endpoint::Dialer,
+        );
+        asked.unwrap_or_default()
+    }
+
+    /// A peer said where it listens. It goes into the table if it serves Kademlia.
+    pub(super) fn add_to_table(&mut self, peer: PeerId, multiaddrs: Vec<Multiaddr>) {
+        for multiaddr in multiaddrs {
+            self.swarm.behaviour_mut().kad.add_address(&peer, multiaddr);
+        }
+    }
+
+    /// Serves Kademlia or only asks, as the node's place in the network allows.
+    pub(super) fn choose_kad_mode(&mut self) {
+        let mode = match self.kad_mode.mode() {
+            KadMode::Server => kad::Mode::Server,
+            KadMode::Client => kad::Mode::Client,
+        };
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        if kad.mode() != mode {
+            kad.set_mode(Some(mode));
+        }
+    }
+
+    pub(super) fn expire_providers(&mut self, now: Instant) {
+        self.swarm.behaviour_mut().kad.store_mut().expire(now);
+    }
+}

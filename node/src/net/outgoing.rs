@@ -1,0 +1,138 @@
+//! The publishers' queues: records that have a sequence number and wait for the window of their topic.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+
+use super::Slot;
+use super::link::Outgoing;
+use crate::types::TopicName;
+
+struct Queue {
+    slot: Slot,
+    topic: TopicName,
+    records: mpsc::Receiver<Outgoing>,
+    /// The window has room.
+    open: bool,
+    /// All its handles are gone and it is empty.
+    ended: bool,
+}
+
+/// All queues of a node, served in turn.
+#[derive(Default)]
+pub(super) struct Queues {
+    queues: Vec<Queue>,
+    turn: usize,
+}
+
+impl Queues {
+    pub(super) fn add(&mut self, slot: Slot, topic: TopicName, records: mpsc::Receiver<Outgoing>) {
+        self.queues.push(Queue {
+            slot,
+            topic,
+            records,
+            open: true,
+            ended: false,
+        });
+    }
+
+    /// Opens or shuts a queue; records wait in a shut one, and publishers for room in it.
+    pub(super) fn set_open(&mut self, slot: Slot, topic: &TopicName, open: bool) {
+        for queue in self
+            .queues
+            .iter_mut()
+            .filter(|queue| queue.slot == slot && queue.topic == *topic)
+        {
+            queue.open = open;
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot, topic: &TopicName) {
+        self.queues.retain(|queue| queue.slot != slot || queue.topic != *topic);
+    }
+
+    pub(super) fn remove_mesh(&mut self, slot: Slot) {
+        self.queues.retain(|queue| queue.slot != slot);
+    }
+
+    /// Takes out the queues whose publishers are gone and that are empty.
+    pub(super) fn take_ended(&mut self) -> Vec<(Slot, TopicName)> {
+        let ended = self.queues.extract_if(.., |queue| queue.ended);
+        ended.map(|queue| (queue.slot, queue.topic)).collect()
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.iter().all(|queue| queue.records.is_empty())
+    }
+
+    /// The next record of a queue that is open. Cancel safe.
+    pub(super) async fn next(&mut self) -> (Slot, TopicName, Outgoing) {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Slot, TopicName, Outgoing)> {
+        let count = self.queues.len();
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            let queue = &mut self.queues[index];
+            if !queue.open || queue.ended {
+                continue;
+            }
+            match queue.records.poll_recv(cx) {
+                Poll::Ready(Some(record)) => {
+                    self.turn = index + 1;
+                    return Poll::Ready((queue.slot, queue.topic.clone(), record));
+                }
+                Poll::Ready(None) => queue.ended = true,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn record(text: &'static str) -> Outgoing {
+        Outgoing {
+            key: None,
+            payload: text.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn open_queues_are_served_in_turn_and_shut_ones_wait() {
+        let topics: Vec<TopicName> = ["a", "b", "c"].iter().map(|topic| topic.parse().unwrap()).collect();
+        let mut queues = Queues::default();
+        let senders: Vec<_> = topics
+            .iter()
+            .map(|topic| {
+                let (sender, receiver) = mpsc::channel(8);
+                queues.add(1, topic.clone(), receiver);
+                sender
+            })
+            .collect();
+        for sender in &senders {
+            for _ in 0..2 {
+                sender.send(record("x")).await.unwrap();
+            }
+        }
+        queues.set_open(1, &topics[1], false);
+        let mut served = Vec::new();
+        while let Some((_, topic, _)) = queues.next().now_or_never() {
+            served.push(topic.to_string());
+        }
+        assert_eq!(served, ["a", "c", "a", "c"]);
+        queues.set_open(1, &topics[1], true);
+        assert_eq!(queues.next().await.1, topics[1]);
+        drop(senders);
+        assert_eq!(queues.next().await.1, topics[1]);
+        assert!(queues.next().now_or_never().is_none());
+        assert_eq!(queues.take_ended().len(), 3);
+    }
+}

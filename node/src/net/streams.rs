@@ -1,0 +1,250 @@
+//! Between gossip and `core/stream`: frames in and out, deliveries to subscribers, acknowledgements both ways.
+
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use libp2p::gossipsub::{MessageAcceptance, PublishError};
+use maille_proto::ACKS_MAX;
+use maille_proto::control::{Ack, Acks, Message};
+
+use super::link::{Delivery, Incoming, Outgoing};
+use super::task::Task;
+use super::{Slot, gossip, unix_us};
+use crate::core::stream::{self, Blame, Frame, inbox, outbox};
+use crate::types::TopicName;
+
+impl Task {
+    // ---- in ------------------------------------------------------------------------------------------------------
+
+    /// Judges one frame, and delivers what it makes ready.
+    pub(super) fn receive(&mut self, slot: Slot, from: PeerId, topic: &TopicName, wire: Bytes) -> MessageAcceptance {
+        let Some(mesh) = self.meshes.get_mut(&slot) else {
+            return MessageAcceptance::Ignore;
+        };
+        let Some(state) = mesh.topics.get_mut(topic) else {
+            return MessageAcceptance::Ignore;
+        };
+        let Some(inbox) = state.inbox.as_mut() else {
+            return MessageAcceptance::Ignore;
+        };
+        let frame = match Frame::open(wire, &state.context) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::debug!(peer = %from, %topic, %error, "frame rejected");
+                self.counters.frames_rejected.add(1);
+                return match error.blame() {
+                    Blame::Forwarder => MessageAcceptance::Reject,
+                    Blame::Nobody => MessageAcceptance::Ignore,
+                };
+            }
+        };
+        let mut actions = Vec::new();
+        inbox.handle(
+            inbox::Input::Received { frame, deliverer: from },
+            Instant::now(),
+            &mut actions,
+        );
+        self.perform_inbox(slot, topic, actions)
+    }
+
+    fn perform_inbox(&mut self, slot: Slot, topic: &TopicName, actions: Vec<inbox::Action>) -> MessageAcceptance {
+        let mut acceptance = MessageAcceptance::Ignore;
+        let Some(mesh) = self.meshes.get_mut(&slot) else {
+            return acceptance;
+        };
+        let Some(state) = mesh.topics.get_mut(topic) else {
+            return acceptance;
+        };
+        for action in actions {
+            match action {
+                inbox::Action::Forward { .. } => {
+                    self.counters.frames_received.add(1);
+                    acceptance = MessageAcceptance::Accept;
+                }
+                inbox::Action::Ignore { .. } => self.counters.frames_duplicate.add(1),
+                inbox::Action::Deliver(delivery) => {
+                    self.counters.records_delivered.add(1);
+                    state.deliver(&Delivery::Record(incoming(delivery)));
+                }
+                inbox::Action::Gap {
+                    publisher,
+                    incarnation,
+                    from,
+                    to,
+                } => {
+                    tracing::warn!(%topic, %publisher, from, to, "records are missing");
+                    self.counters.records_missing.add(to.saturating_sub(from));
+                    state.deliver(&Delivery::Gap {
+                        publisher,
+                        incarnation,
+                        from,
+                        to,
+                    });
+                }
+                inbox::Action::Restarted { publisher, incarnation } => {
+                    state.deliver(&Delivery::Restarted { publisher, incarnation });
+                }
+                inbox::Action::Ack {
+                    publisher,
+                    incarnation,
+                    next,
+                } => {
+                    let acks = mesh.acks.entry(publisher).or_default();
+                    acks.retain(|ack| ack.topic != topic.as_str());
+                    acks.push(Ack {
+                        topic: topic.to_string(),
+                        incarnation,
+                        next,
+                    });
+                }
+                inbox::Action::Penalise { peer, why } => {
+                    tracing::debug!(%peer, ?why, "a neighbour brings too much");
+                    self.counters.frames_over_limit.add(1);
+                }
+            }
+        }
+        acceptance
+    }
+
+    // ---- out -----------------------------------------------------------------------------------------------------
+
+    /// Takes one record from a publisher's queue. It is only asked for while the window is open.
+    pub(super) fn on_outgoing(&mut self, slot: Slot, topic: &TopicName, record: Outgoing) {
+        let Outgoing { key, payload } = record;
+        self.outbox_hears(
+            slot,
+            topic,
+            outbox::Input::Published {
+                key,
+                payload,
+                sent_us: unix_us(),
+            },
+        );
+    }
+
+    /// Hands one fact to a topic's publisher, if there is one, and does what it asks for.
+    fn outbox_hears(&mut self, slot: Slot, topic: &TopicName, input: outbox::Input) {
+        let mut actions = Vec::new();
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let Some(publishing) = mesh.topics.get_mut(topic).and_then(|state| state.publishing.as_mut()) else {
+            return;
+        };
+        let ignored = publishing.outbox.acks_ignored();
+        publishing.outbox.handle(input, Instant::now(), &mut actions);
+        self.counters
+            .acks_invalid
+            .add(publishing.outbox.acks_ignored() - ignored);
+        publishing.tell();
+        self.queues.set_open(slot, topic, publishing.outbox.has_room());
+        for action in actions {
+            match action {
+                outbox::Action::Send { frame, .. } => self.gossip(slot, topic, frame.wire),
+                // Sizes were checked before the record was taken, and room before it was asked for.
+                outbox::Action::Refuse { why } => tracing::error!(%topic, %why, "a record was not sent"),
+                outbox::Action::ReportStall { unacked } => {
+                    tracing::warn!(%topic, unacked, "no neighbour acknowledges; trying one more frame");
+                }
+            }
+        }
+    }
+
+    fn gossip(&mut self, slot: Slot, topic: &TopicName, wire: Bytes) {
+        self.counters.frames_published.add(1);
+        if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+            match gossip.publish(gossip::hash(topic), wire.clone()) {
+                // To nobody: the publisher's state says so.
+                Ok(_) | Err(PublishError::NoPeersSubscribedToTopic) => {}
+                Err(error) => {
+                    tracing::warn!(%topic, %error, "a frame could not be handed to any neighbour");
+                    self.counters.slow_neighbour_drops.add(1);
+                }
+            }
+        }
+        let me = *self.swarm.local_peer_id();
+        self.receive(slot, me, topic, wire);
+    }
+
+    // ---- neighbours ----------------------------------------------------------------------------------------------
+
+    pub(super) fn neighbour_subscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
+        let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) else {
+            return;
+        };
+        state.subscribed.insert(peer);
+        self.outbox_hears(slot, topic, outbox::Input::Subscribed { peer });
+    }
+
+    pub(super) fn neighbour_unsubscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
+        let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) else {
+            return;
+        };
+        state.subscribed.remove(&peer);
+        self.outbox_hears(slot, topic, outbox::Input::Gone { peer });
+    }
+
+    pub(super) fn on_acks(&mut self, slot: Slot, peer: PeerId, acks: Vec<Ack>) {
+        for Ack {
+            topic,
+            incarnation,
+            next,
+        } in acks
+        {
+            match topic.parse::<TopicName>() {
+                Ok(topic) => self.outbox_hears(
+                    slot,
+                    &topic,
+                    outbox::Input::Acked {
+                        peer,
+                        incarnation,
+                        next,
+                    },
+                ),
+                Err(_) => self.counters.acks_invalid.add(1),
+            }
+        }
+    }
+
+    /// Sends what was acknowledged in this turn, to those of the publishers who are neighbours.
+    pub(super) fn send_acks(&mut self) {
+        for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
+            let Some(mesh) = self.meshes.get_mut(&slot).filter(|mesh| !mesh.acks.is_empty()) else {
+                continue;
+            };
+            for (peer, acks) in std::mem::take(&mut mesh.acks) {
+                for acks in acks.chunks(ACKS_MAX) {
+                    self.send_control(slot, peer, Message::Acks(Acks { acks: acks.to_vec() }));
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_stream_deadlines(&mut self, slot: Slot, now: Instant) {
+        let Some(mesh) = self.meshes.get(&slot) else { return };
+        let due = |(topic, state): (&TopicName, &super::topic::TopicState)| {
+            state.next_deadline().is_some_and(|at| at <= now).then(|| topic.clone())
+        };
+        for topic in mesh.topics.iter().filter_map(due).collect::<Vec<_>>() {
+            let state = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(&topic));
+            if let Some(inbox) = state.and_then(|state| state.inbox.as_mut()) {
+                let mut actions = Vec::new();
+                inbox.handle(inbox::Input::TimedOut, now, &mut actions);
+                self.perform_inbox(slot, &topic, actions);
+            }
+            self.outbox_hears(slot, &topic, outbox::Input::TimedOut);
+        }
+    }
+}
+
+fn incoming(delivery: stream::Delivery) -> Incoming {
+    Incoming {
+        author: delivery.author,
+        deliverer: delivery.deliverer,
+        incarnation: delivery.incarnation,
+        sequence: delivery.sequence,
+        sent_us: delivery.sent_us,
+        key: delivery.key,
+        payload: delivery.payload,
+        received_at: SystemTime::now(),
+    }
+}

@@ -1,0 +1,165 @@
+//! The swarm task: the whole runtime on one screen. It routes; what to do is decided in `core/`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use libp2p::identity::Keypair;
+use libp2p::kad::QueryId;
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId, Swarm};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::Slot;
+use super::behaviour::Behaviour;
+use super::link::Command;
+use super::mesh::MeshState;
+use super::on_kad::LookUp;
+use super::on_swarm::Connected;
+use super::outgoing::Queues;
+use super::sources::Sources;
+use crate::api::NodeEvent;
+use crate::core::kad_mode::KadModeRule;
+use crate::core::strangers::Strangers;
+use crate::metrics::Counters;
+use crate::store::{DataDir, RunFile};
+use crate::types::{MeshName, TopicName};
+
+/// How often handles that were dropped are looked for, and watchers told.
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often the provider store forgets.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Everything a node is, behind its handles.
+pub(super) struct Task {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) key: Keypair,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: broadcast::Sender<NodeEvent>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) meshes: BTreeMap<Slot, MeshState>,
+    pub(super) queues: Queues,
+    /// Work that blocks, away from the loop.
+    pub(super) jobs: JoinSet<Done>,
+    pub(super) sources: Sources,
+    /// Meshes that wait for a dial, by peer.
+    pub(super) dialling: HashMap<PeerId, HashSet<Slot>>,
+    pub(super) lookups: HashMap<QueryId, LookUp>,
+    pub(super) connections: HashMap<ConnectionId, Connected>,
+    pub(super) next_connection: u64,
+    pub(super) strangers: Strangers,
+    pub(super) announce: Vec<Multiaddr>,
+    pub(super) multiaddrs: watch::Sender<Vec<Multiaddr>>,
+    pub(super) data_dir: Option<DataDir>,
+    /// The last incarnation of each topic this node published on; with a data directory the truth is there.
+    pub(super) incarnations: HashMap<(MeshName, TopicName), u64>,
+    pub(super) run_file: Option<RunFile>,
+    pub(super) kad_mode: KadModeRule,
+    pub(super) heartbeat: Duration,
+    pub(super) announce_at: Option<Instant>,
+    pub(super) announced_at: Option<Instant>,
+    pub(super) sweep_at: Instant,
+    pub(super) expire_at: Instant,
+}
+
+/// Work that was done away from the loop.
+pub(super) enum Done {
+    /// An incarnation was stored.
+    Incarnation {
+        slot: Slot,
+        topic: TopicName,
+        open: super::commands::OpenPublisher,
+        stored: std::io::Result<u64>,
+    },
+    /// The run files of other nodes were read.
+    RunFiles(Vec<(PeerId, Vec<Multiaddr>)>),
+    /// Something was written that nobody waits for.
+    Written,
+}
+
+/// What a turn of the loop ended with.
+pub(super) enum Turn {
+    Continue,
+    /// Shut down, and say so.
+    Stop(Option<oneshot::Sender<()>>),
+}
+
+impl Task {
+    /// Runs until the last handle is dropped or a shutdown is asked for.
+    pub(super) async fn run(mut self) {
+        loop {
+            if let Turn::Stop(reply) = self.turn().await {
+                return self.stop(reply).await;
+            }
+        }
+    }
+
+    pub(super) async fn turn(&mut self) -> Turn {
+        let deadline = self.next_deadline();
+        tokio::select! {
+            command = self.commands.recv() => match command {
+                Some(Command::Shutdown { reply }) => return Turn::Stop(Some(reply)),
+                Some(command) => self.on_command(command),
+                None => return Turn::Stop(None),
+            },
+            event = self.swarm.select_next_some() => self.on_swarm_event(event),
+            (slot, topic, record) = self.queues.next() => self.on_outgoing(slot, &topic, record),
+            Some(done) = self.jobs.join_next() => self.on_done(done),
+            () = tokio::time::sleep_until(deadline.into()) => self.on_deadline(),
+        }
+        self.send_acks();
+        Turn::Continue
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let meshes = self.meshes.values().filter_map(MeshState::next_deadline).min();
+        let others = [
+            meshes,
+            self.announce_at,
+            self.strangers.next_deadline(),
+            self.sources.next_deadline(),
+        ];
+        let gate = self.swarm.behaviour().gate.next_deadline();
+        others
+            .into_iter()
+            .chain([gate])
+            .flatten()
+            .fold(self.sweep_at, Instant::min)
+    }
+
+    fn on_deadline(&mut self) {
+        let now = Instant::now();
+        self.swarm.behaviour_mut().gate.on_deadline(now);
+        self.on_strangers_deadline(now);
+        self.on_sources_deadline(now);
+        self.on_mesh_deadlines(now);
+        if self.announce_at.is_some_and(|at| at <= now) {
+            self.announce_meshes(now);
+        }
+        if self.sweep_at <= now {
+            self.sweep_at = now + SWEEP_INTERVAL;
+            self.sweep();
+        }
+        if self.expire_at <= now {
+            self.expire_at = now + EXPIRE_INTERVAL;
+            self.expire_providers(now);
+        }
+    }
+
+    fn on_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Incarnation {
+                slot,
+                topic,
+                open,
+                stored,
+            }) => self.publisher_stored(slot, topic, open, stored),
+            Ok(Done::RunFiles(others)) => self.on_run_files(others),
+            Ok(Done::Written) => {}
+            Err(error) => tracing::error!(%error, "a job of the node ended badly; what it was for will be tried again"),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! One topic this node is on: its subscribers, its publisher, and the streams between them and gossip.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use libp2p::PeerId;
+use tokio::sync::watch;
+
+use super::link::{Delivery, Inlet, PublisherLink, PublisherState};
+use crate::core::stream::{Context, Inbox, Outbox};
+
+/// A publisher of this node.
+pub(super) struct Publishing {
+    pub(super) outbox: Outbox,
+    pub(super) link: Weak<PublisherLink>,
+    state: watch::Sender<PublisherState>,
+}
+
+impl Publishing {
+    pub(super) fn new(outbox: Outbox, link: &Arc<PublisherLink>, state: watch::Sender<PublisherState>) -> Self {
+        let publishing = Self {
+            outbox,
+            link: Arc::downgrade(link),
+            state,
+        };
+        publishing.tell();
+        publishing
+    }
+
+    /// Tells the handles how far the stream is.
+    pub(super) fn tell(&self) {
+        let sent = self.outbox.next_sequence();
+        let state = PublisherState {
+            subscribed: self.outbox.neighbours(),
+            sent,
+            acknowledged: sent - self.outbox.unacked(),
+            acknowledged_by: self.outbox.acked_by(),
+        };
+        self.state
+            .send_if_modified(|old| std::mem::replace(old, state) != state);
+    }
+
+    /// Everything that was published is acknowledged by every neighbour that subscribed.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.outbox.unacked() == 0
+    }
+}
+
+/// A topic.
+pub(super) struct TopicState {
+    /// What its frames are signed for.
+    pub(super) context: Context,
+    /// Subscribers of this node.
+    pub(super) inlets: Vec<Inlet>,
+    /// Only while this node subscribes: only subscribers forward.
+    pub(super) inbox: Option<Inbox>,
+    pub(super) publishing: Option<Publishing>,
+    /// A publisher whose incarnation is being stored.
+    pub(super) opening: bool,
+    /// Neighbours that are subscribed.
+    pub(super) subscribed: HashSet<PeerId>,
+}
+
+impl TopicState {
+    pub(super) fn new(context: Context, subscribed: HashSet<PeerId>) -> Self {
+        Self {
+            context,
+            inlets: Vec::new(),
+            inbox: None,
+            publishing: None,
+            opening: false,
+            subscribed,
+        }
+    }
+
+    /// Nobody here wants it any more.
+    pub(super) fn is_idle(&self) -> bool {
+        self.inlets.is_empty() && self.publishing.is_none() && !self.opening
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let inbox = self.inbox.as_ref().and_then(Inbox::next_deadline);
+        let outbox = self
+            .publishing
+            .as_ref()
+            .and_then(|publishing| publishing.outbox.next_deadline());
+        inbox.into_iter().chain(outbox).min()
+    }
+
+    pub(super) fn deliver(&mut self, delivery: &Delivery) {
+        for inlet in &mut self.inlets {
+            inlet.deliver(delivery);
+        }
+    }
+}
