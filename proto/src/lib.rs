@@ -1,1 +1,62 @@
-//! x
+//! The wire formats of maille: protobuf messages, their bounds, and decoders that check the bounds before they allocate.
+//! What the bytes mean is said in the .proto files; what to do about them is not decided here.
+//!
+//! ```
+//! use maille_proto::{admission::{Message, Ready}, decode_admission, encode_admission};
+//!
+//! let bytes = encode_admission(Message::Ready(Ready {}));
+//! assert_eq!(decode_admission(&bytes)?, Message::Ready(Ready {}));
+//! # Ok::<(), maille_proto::DecodeError>(())
+//! ```
+
+mod bounds;
+mod decode;
+mod error;
+#[rustfmt::skip]
+mod generated;
+mod length;
+mod wire;
+
+pub use crate::{
+    bounds::*,
+    decode::{decode_admission, decode_control, decode_frame_body, decode_peer_cache, decode_ticket, decode_welcome},
+    error::DecodeError,
+    length::{append_lv, read_length, with_length},
+};
+
+/// The handshake that turns a stranger into a member: `admission.proto`.
+pub mod admission {
+    pub use crate::generated::admission::v1::{admission_frame::Message, *};
+}
+
+/// The control stream between two members: `control.proto`.
+pub mod control {
+    pub use crate::generated::control::v1::{control_frame::Message, *};
+}
+
+/// What travels on a topic: `frame.proto`.
+pub mod frame {
+    pub use crate::generated::frame::v1::*;
+}
+
+/// The peer cache, a file of this machine: `peers.proto`.
+pub mod peers {
+    pub use crate::generated::peers::v1::*;
+}
+
+/// What a newcomer needs to find a mesh: `ticket.proto`.
+pub mod ticket {
+    pub use crate::generated::ticket::v1::*;
+}
+
+/// The bytes of one handshake message, without the length before it.
+#[must_use]
+pub fn encode_admission(message: admission::Message) -> Vec<u8> {
+    prost::Message::encode_to_vec(&admission::AdmissionFrame { message: Some(message) })
+}
+
+/// The bytes of one control message, without the length before it.
+#[must_use]
+pub fn encode_control(message: control::Message) -> Vec<u8> {
+    prost::Message::encode_to_vec(&control::ControlFrame { message: Some(message) })
+}

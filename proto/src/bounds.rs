@@ -1,0 +1,79 @@
+//! Every bound of the wire formats by name, as the .proto files state them.
+
+/// Version of the admission handshake.
+pub const ADMISSION_VERSION: u32 = 1;
+/// A handshake message, except `Accept`, without the length before it.
+pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 512;
+/// An `Accept`, without the length before it.
+pub const ACCEPT_FRAME_BYTES_MAX: usize = 8_192;
+/// A control message, without the length before it.
+pub const CONTROL_FRAME_BYTES_MAX: usize = 16_384;
+
+/// A random nonce of the handshake.
+pub const NONCE_BYTES: usize = 32;
+/// A ristretto255 element.
+pub const SHARE_BYTES: usize = 32;
+/// A key confirmation.
+pub const MAC_BYTES: usize = 32;
+/// A blinded mesh tag.
+pub const TAG_BYTES: usize = 16;
+/// A name for one join of one node.
+pub const SESSION_BYTES: usize = 16;
+/// What ChaCha20-Poly1305 adds to a sealed text.
+pub const SEAL_BYTES: usize = 16;
+/// A `Welcome` before it is sealed: what an `Accept` has room for beside its own fields (3 bytes of the oneof, the mac
+/// behind 2 bytes, 3 bytes of the welcome field).
+pub const WELCOME_BYTES_MAX: usize = ACCEPT_FRAME_BYTES_MAX - 3 - (2 + MAC_BYTES) - 3 - SEAL_BYTES;
+
+/// A member's signed peer record.
+pub const MEMBER_ENVELOPE_BYTES_MAX: usize = 1_024;
+/// Topics that a member record names.
+pub const MEMBER_TOPICS_MAX: usize = 64;
+/// Member records in a welcome, a swap or a farewell.
+pub const SAMPLE_RECORDS_MAX: usize = 16;
+/// Acknowledgements in one control message.
+pub const ACKS_MAX: usize = 64;
+
+/// A mesh name.
+pub const MESH_NAME_BYTES_MAX: usize = 253;
+/// A topic name.
+pub const TOPIC_NAME_BYTES_MAX: usize = 255;
+
+/// The signature before a frame's body.
+pub const SIGNATURE_BYTES: usize = 64;
+/// A frame: signature and body.
+pub const FRAME_BYTES_MAX: usize = 524_288;
+/// A frame's body.
+pub const FRAME_BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - SIGNATURE_BYTES;
+/// Records in one frame; there is at least one.
+pub const FRAME_RECORDS_MAX: usize = 1_024;
+/// An Ed25519 public key.
+pub const PUBLISHER_BYTES: usize = 32;
+/// A BLAKE3 hash of a frame's body.
+pub const HASH_BYTES: usize = 32;
+/// A frame's content type.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 64;
+/// A record's key.
+pub const KEY_BYTES_MAX: usize = 256;
+/// A record's payload.
+pub const RECORD_BYTES_MAX: usize = 262_144;
+
+/// Version of the ticket's text form.
+pub const TICKET_VERSION: u8 = 1;
+/// A ticket before bech32m: its version byte and its message.
+pub const TICKET_BYTES_MAX: usize = 512;
+/// A ticket's message.
+pub const TICKET_BODY_BYTES_MAX: usize = TICKET_BYTES_MAX - 1;
+/// Bootstrap peers in a ticket.
+pub const TICKET_PEERS_MAX: usize = 3;
+/// Multiaddrs of one bootstrap peer in a ticket; there is at least one.
+pub const TICKET_MULTIADDRS_MAX: usize = 4;
+/// A binary `PeerId`: a multihash of at most 42 bytes of key or of a SHA-256, with room for others.
+pub const PEER_ID_BYTES_MAX: usize = 64;
+
+/// The peer cache.
+pub const PEER_CACHE_BYTES_MAX: usize = 1_048_576;
+/// Meshes in the peer cache.
+pub const PEER_CACHE_MESHES_MAX: usize = 256;
+/// Members of one mesh in the peer cache.
+pub const PEER_CACHE_MEMBERS_MAX: usize = 64;

@@ -1,0 +1,272 @@
+//! Decoders, one per outermost message: size, then counts and lengths, then protobuf, then the one encoding where it is
+//! promised. The tables below are the bounds of the .proto files' comments.
+
+use prost::Message as _;
+
+use crate::{
+    DecodeError, admission,
+    bounds::*,
+    control, frame, peers, ticket,
+    wire::{Fields, Rule, check},
+};
+
+const fn exactly(number: u32, name: &'static str, bytes: usize) -> Rule {
+    Rule::bytes(number, name, bytes, bytes).required()
+}
+
+const MEMBER_RECORD: &[Rule] = &[
+    Rule::bytes(1, "member_record.envelope", 1, MEMBER_ENVELOPE_BYTES_MAX).required(),
+    Rule::fixed64(2, "member_record.topics", MEMBER_TOPICS_MAX),
+];
+
+const ADMISSION_FRAME: &[Rule] = &[
+    Rule::message(
+        1,
+        "hello",
+        &[
+            exactly(2, "hello.tag", TAG_BYTES),
+            exactly(3, "hello.session", SESSION_BYTES),
+            exactly(4, "hello.nonce", NONCE_BYTES),
+        ],
+    ),
+    Rule::message(
+        2,
+        "challenge",
+        &[
+            exactly(1, "challenge.nonce", NONCE_BYTES),
+            exactly(2, "challenge.share", SHARE_BYTES),
+        ],
+    ),
+    Rule::message(
+        3,
+        "proof",
+        &[
+            exactly(1, "proof.share", SHARE_BYTES),
+            exactly(2, "proof.mac", MAC_BYTES),
+        ],
+    ),
+    Rule::message(
+        4,
+        "accept",
+        &[
+            exactly(1, "accept.mac", MAC_BYTES),
+            Rule::bytes(2, "accept.welcome", SEAL_BYTES, WELCOME_BYTES_MAX + SEAL_BYTES).required(),
+        ],
+    ),
+    Rule::message(5, "ready", &[]),
+];
+const ACCEPT_FIELD: u32 = 4;
+const ADMISSION_FIELD_MAX: u32 = 5;
+
+const WELCOME: &[Rule] = &[
+    exactly(1, "welcome.session", SESSION_BYTES),
+    Rule::message(2, "welcome.sample", MEMBER_RECORD).up_to(SAMPLE_RECORDS_MAX),
+];
+
+const CONTROL_FRAME: &[Rule] = &[
+    Rule::message(
+        1,
+        "acks",
+        &[Rule::message(
+            1,
+            "acks.acks",
+            &[Rule::bytes(1, "ack.topic", 1, TOPIC_NAME_BYTES_MAX).required()],
+        )
+        .up_to(ACKS_MAX)],
+    ),
+    Rule::message(
+        2,
+        "profile",
+        &[Rule::message(1, "profile.member", MEMBER_RECORD).required()],
+    ),
+    Rule::message(
+        3,
+        "swap",
+        &[Rule::message(1, "swap.records", MEMBER_RECORD).up_to(SAMPLE_RECORDS_MAX)],
+    ),
+    Rule::message(4, "clock", &[]),
+    Rule::message(
+        5,
+        "farewell",
+        &[Rule::message(1, "farewell.sample", MEMBER_RECORD).up_to(SAMPLE_RECORDS_MAX)],
+    ),
+];
+const CONTROL_FIELD_MAX: u32 = 5;
+
+const FRAME_BODY: &[Rule] = &[
+    exactly(1, "frame_body.publisher", PUBLISHER_BYTES),
+    Rule::bytes(4, "frame_body.previous", HASH_BYTES, HASH_BYTES),
+    Rule::bytes(6, "frame_body.content_type", 1, CONTENT_TYPE_BYTES_MAX),
+    Rule::message(8, "frame_body.predecessor", &[]),
+    Rule::message(
+        9,
+        "frame_body.records",
+        &[
+            Rule::bytes(1, "record.key", 0, KEY_BYTES_MAX),
+            Rule::bytes(2, "record.payload", 1, RECORD_BYTES_MAX),
+        ],
+    )
+    .required()
+    .up_to(FRAME_RECORDS_MAX),
+];
+
+const TICKET: &[Rule] = &[
+    Rule::bytes(1, "ticket.mesh", 1, MESH_NAME_BYTES_MAX).required(),
+    Rule::bytes(2, "ticket.topic", 1, TOPIC_NAME_BYTES_MAX),
+    Rule::message(
+        3,
+        "ticket.bootstrap",
+        &[
+            Rule::bytes(1, "bootstrap_peer.peer", 1, PEER_ID_BYTES_MAX).required(),
+            Rule::bytes(2, "bootstrap_peer.multiaddrs", 1, TICKET_BODY_BYTES_MAX)
+                .required()
+                .up_to(TICKET_MULTIADDRS_MAX),
+        ],
+    )
+    .up_to(TICKET_PEERS_MAX),
+];
+
+const PEER_CACHE: &[Rule] = &[Rule::message(
+    1,
+    "peer_cache.meshes",
+    &[
+        Rule::bytes(1, "mesh_peers.mesh", 1, MESH_NAME_BYTES_MAX).required(),
+        Rule::message(2, "mesh_peers.members", MEMBER_RECORD).up_to(PEER_CACHE_MEMBERS_MAX),
+    ],
+)
+.up_to(PEER_CACHE_MESHES_MAX)];
+
+/// One message of the handshake: an `AdmissionFrame` without the length before it.
+///
+/// # Errors
+/// When it is longer than 512 bytes (8,192 for `Accept`), does not carry exactly one known message, or a field of that has
+/// the wrong length.
+pub fn decode_admission(bytes: &[u8]) -> Result<admission::Message, DecodeError> {
+    const WHAT: &str = "a handshake message";
+    cap(WHAT, bytes, ACCEPT_FRAME_BYTES_MAX)?;
+    let (count, number) = field_numbers(bytes)?.fold((0, 0), |(count, _), number| (count + 1, number));
+    if count != 1 {
+        return Err(DecodeError::NotOneMessage { what: WHAT, count });
+    }
+    if number != ACCEPT_FIELD {
+        cap(WHAT, bytes, HANDSHAKE_FRAME_BYTES_MAX)?;
+    }
+    check(bytes, ADMISSION_FRAME)?;
+    let frame = admission::AdmissionFrame::decode(bytes)?;
+    debug_assert_eq!(
+        frame.message.is_some(),
+        number <= ADMISSION_FIELD_MAX,
+        "the table knows every message"
+    );
+    frame.message.ok_or(DecodeError::UnknownMessage { number })
+}
+
+/// What an acceptor tells a new member, once opened.
+///
+/// # Errors
+/// When it is longer than [`WELCOME_BYTES_MAX`], or a count or length is outside its bounds.
+pub fn decode_welcome(bytes: &[u8]) -> Result<admission::Welcome, DecodeError> {
+    decode("a welcome", bytes, WELCOME_BYTES_MAX, WELCOME)
+}
+
+/// One control message without the length before it; `None` for one of a later version, to be ignored.
+///
+/// # Errors
+/// When it is longer than [`CONTROL_FRAME_BYTES_MAX`], carries more than one message, or a count or length is outside its
+/// bounds.
+pub fn decode_control(bytes: &[u8]) -> Result<Option<control::Message>, DecodeError> {
+    const WHAT: &str = "a control message";
+    cap(WHAT, bytes, CONTROL_FRAME_BYTES_MAX)?;
+    let count = field_numbers(bytes)?
+        .filter(|number| *number <= CONTROL_FIELD_MAX)
+        .count();
+    if count > 1 {
+        return Err(DecodeError::NotOneMessage { what: WHAT, count });
+    }
+    check(bytes, CONTROL_FRAME)?;
+    Ok(control::ControlFrame::decode(bytes)?.message)
+}
+
+/// The body of a frame: what follows the signature. The signature is not looked at.
+///
+/// # Errors
+/// When it is longer than [`FRAME_BODY_BYTES_MAX`], a count or length is outside its bounds, the sequence numbers
+/// overflow, or the encoding is not canonical.
+pub fn decode_frame_body(bytes: &[u8]) -> Result<frame::FrameBody, DecodeError> {
+    let body: frame::FrameBody = decode_canonical("a frame's body", bytes, FRAME_BODY_BYTES_MAX, FRAME_BODY)?;
+    if !body.content_type.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(DecodeError::ContentType);
+    }
+    let (first_sequence, records) = (body.first_sequence, body.records.len());
+    match first_sequence.checked_add(records as u64) {
+        Some(_) => Ok(body),
+        None => Err(DecodeError::SequenceOverflow {
+            first_sequence,
+            records,
+        }),
+    }
+}
+
+/// The message of a ticket: what follows the version byte.
+///
+/// # Errors
+/// When it is longer than [`TICKET_BODY_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not
+/// canonical.
+pub fn decode_ticket(bytes: &[u8]) -> Result<ticket::Ticket, DecodeError> {
+    decode_canonical("a ticket", bytes, TICKET_BODY_BYTES_MAX, TICKET)
+}
+
+/// The peer cache: the whole file.
+///
+/// # Errors
+/// When it is longer than [`PEER_CACHE_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not
+/// canonical.
+pub fn decode_peer_cache(bytes: &[u8]) -> Result<peers::PeerCache, DecodeError> {
+    decode_canonical("a peer cache", bytes, PEER_CACHE_BYTES_MAX, PEER_CACHE)
+}
+
+fn cap(what: &'static str, bytes: &[u8], bytes_max: usize) -> Result<(), DecodeError> {
+    if bytes.len() > bytes_max {
+        return Err(DecodeError::TooLong {
+            what,
+            bytes: bytes.len(),
+            bytes_max,
+        });
+    }
+    Ok(())
+}
+
+fn decode<M: prost::Message + Default>(
+    what: &'static str,
+    bytes: &[u8],
+    bytes_max: usize,
+    rules: &[Rule],
+) -> Result<M, DecodeError> {
+    cap(what, bytes, bytes_max)?;
+    check(bytes, rules)?;
+    Ok(M::decode(bytes)?)
+}
+
+fn decode_canonical<M: prost::Message + Default>(
+    what: &'static str,
+    bytes: &[u8],
+    bytes_max: usize,
+    rules: &[Rule],
+) -> Result<M, DecodeError> {
+    let message: M = decode(what, bytes, bytes_max, rules)?;
+    // The length first: it is cheap, and most encodings that are not canonical differ in it.
+    if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
+        return Err(DecodeError::NotCanonical { what });
+    }
+    Ok(message)
+}
+
+/// The numbers of a frame's outermost fields, once all of them are well-formed.
+fn field_numbers(bytes: &[u8]) -> Result<impl Iterator<Item = u32>, DecodeError> {
+    let mut fields = Fields { rest: bytes };
+    while fields.next()?.is_some() {}
+    let mut fields = Fields { rest: bytes };
+    Ok(std::iter::from_fn(move || {
+        fields.next().ok().flatten().map(|(number, _)| number)
+    }))
+}

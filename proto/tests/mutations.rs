@@ -1,0 +1,171 @@
+//! Mutated messages: no decoder panics, none lets through what it should refuse, none grows the process.
+//!
+//! 20,000 inputs a decoder; another number with `MAILLE_MUTATIONS=1000000`, another seed with `MAILLE_SEED=7`. One test,
+//! because it reads the process's peak memory.
+
+mod common;
+
+use std::{env, fmt::Debug};
+
+use maille_proto::{
+    DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, decode_admission, decode_control,
+    decode_frame_body, decode_peer_cache, decode_ticket, decode_welcome, encode_admission, encode_control, read_length,
+    with_length,
+};
+use prost::Message;
+
+const MUTATIONS: u64 = 20_000;
+const SEED: u64 = 6_245;
+const GROWTH_KIB_MAX: usize = 16 * 1_024;
+/// Samples grow by splicing; this keeps the run quick without keeping it from the size caps.
+const INPUT_BYTES_MAX: usize = 20_000;
+
+#[test]
+fn mutated_inputs_are_refused_or_valid() {
+    let number = |name: &str, default| env::var(name).map_or(default, |value| value.parse().unwrap());
+    let (mutations, seed) = (number("MAILLE_MUTATIONS", MUTATIONS), number("MAILLE_SEED", SEED));
+    eprintln!("{mutations} mutated inputs a decoder, MAILLE_SEED={seed}");
+    let mut run = Run {
+        random: SplitMix64(seed),
+        mutations,
+    };
+    let before_kib = common::peak_memory_kib();
+
+    run.decoder("admission", &common::handshake(), decode_admission, |message, _| {
+        let again = encode_admission(message.clone());
+        assert_eq!(decode_admission(&again), Ok(message));
+    });
+    run.decoder("welcome", &common::welcomes(), decode_welcome, |welcome, _| {
+        assert!(welcome.session.len() == 16 && welcome.sample.len() <= 16);
+        assert!(
+            welcome
+                .sample
+                .iter()
+                .all(|member| member.envelope.len() <= 1_024 && member.topics.len() <= 64)
+        );
+    });
+    run.decoder("control", &common::controls(), decode_control, |message, _| {
+        let Some(message) = message else { return };
+        assert_eq!(decode_control(&encode_control(message.clone())), Ok(Some(message)));
+    });
+    run.decoder("frame body", &common::frames(), decode_frame_body, |body, bytes| {
+        assert_eq!(body.encode_to_vec(), bytes);
+        assert!(bytes.len() <= FRAME_BODY_BYTES_MAX && (1..=FRAME_RECORDS_MAX).contains(&body.records.len()));
+        assert!(body.publisher.len() == 32 && [0, 32].contains(&body.previous.len()));
+        assert!(
+            body.records
+                .iter()
+                .all(|record| record.key.as_ref().is_none_or(|key| key.len() <= KEY_BYTES_MAX))
+        );
+    });
+    run.decoder("ticket", &common::tickets(), decode_ticket, |ticket, bytes| {
+        assert_eq!(ticket.encode_to_vec(), bytes);
+        assert!((1..=253).contains(&ticket.mesh.len()) && ticket.topic.len() <= 255 && ticket.bootstrap.len() <= 3);
+    });
+    run.decoder(
+        "peer cache",
+        &common::peer_caches(),
+        decode_peer_cache,
+        |cache, bytes| {
+            assert_eq!(cache.encode_to_vec(), bytes);
+            assert!(cache.meshes.len() <= 256 && cache.meshes.iter().all(|mesh| mesh.members.len() <= 64));
+        },
+    );
+    let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
+    run.decoder(
+        "length",
+        &lengths,
+        |bytes| read_length(bytes, "message", 512),
+        |read, _| {
+            assert!(read.is_none_or(|(length, taken)| length <= 512 && (1..=2).contains(&taken)));
+        },
+    );
+
+    if let (Some(before_kib), Some(after_kib)) = (before_kib, common::peak_memory_kib()) {
+        let growth_kib = after_kib - before_kib;
+        eprintln!("peak memory grew by {growth_kib} KiB");
+        assert!(growth_kib < GROWTH_KIB_MAX, "peak memory grew by {growth_kib} KiB");
+    }
+}
+
+struct Run {
+    random: SplitMix64,
+    mutations: u64,
+}
+
+impl Run {
+    fn decoder<T: Debug>(
+        &mut self,
+        name: &str,
+        samples: &[Vec<u8>],
+        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
+        check: impl Fn(T, &[u8]),
+    ) {
+        let mut accepted = 0_u64;
+        for _ in 0..self.mutations {
+            let bytes = self.random.mutate(samples);
+            if let Ok(message) = decode(&bytes) {
+                accepted += 1;
+                check(message, &bytes);
+            }
+        }
+        eprintln!("{name}: {accepted} of {} accepted", self.mutations);
+        // Otherwise the mutations are too gentle or too rough to show anything.
+        assert!(
+            (self.mutations / 200..self.mutations).contains(&accepted),
+            "{name}: {accepted} accepted"
+        );
+    }
+}
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    fn range(&mut self, length: usize) -> std::ops::Range<usize> {
+        let start = self.below(length + 1);
+        start..start + self.below(length - start + 1)
+    }
+
+    fn mutate(&mut self, samples: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = samples[self.below(samples.len())].clone();
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len() + 1);
+            match self.below(8) {
+                0 | 1 => bytes
+                    .get_mut(at)
+                    .into_iter()
+                    .for_each(|byte| *byte ^= 1 << self.below(8)),
+                2 => bytes.get_mut(at).into_iter().for_each(|byte| *byte = self.next() as u8),
+                3 => bytes.truncate(at),
+                4 => bytes.extend((0..self.below(20)).map(|_| self.next() as u8)),
+                5 => {
+                    let other = &samples[self.below(samples.len())];
+                    let (from, to) = (self.range(other.len()), self.range(bytes.len()));
+                    bytes.splice(to, other[from].iter().copied());
+                }
+                // A number that promises more than there is.
+                6 => drop(bytes.splice(at..at, [0xff, 0xff, 0xff, 0xff, 0x0f].into_iter().skip(self.below(5)))),
+                _ => {
+                    let range = self.range(bytes.len());
+                    let part = bytes[range].to_vec();
+                    let times = self.below(4).min(INPUT_BYTES_MAX / (bytes.len() + part.len() + 1));
+                    bytes.splice(at..at, part.repeat(times));
+                }
+            }
+        }
+        bytes
+    }
+}
