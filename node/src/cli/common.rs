@@ -9,8 +9,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use futures::StreamExt;
 use indicatif::ProgressBar;
 use maille::{
-    Credential, JoinError, Mesh, MeshEvent, MeshEvents, MeshName, Multiaddr, Node, NodeBuilder, NodeEvent, NodeEvents, PeerMultiaddr, SpawnError,
-    Status, Ticket,
+    Credential, JoinError, Mesh, MeshEvent, MeshEvents, MeshName, Multiaddr, Node, NodeBuilder, NodeEvent, NodeEvents,
+    PeerMultiaddr, SpawnError, Status, Ticket,
 };
 
 use super::exit::{Failure, say};
@@ -85,15 +85,24 @@ impl MeshOptions {
         let source = password::source(&self.password_file, mesh, std::env::var_os(PASSWORD_VARIABLE))?;
         let (mesh, founding, allow_weak) = (mesh.clone(), self.found, self.allow_weak_password);
         let ask = tokio::task::spawn_blocking(move || password::read(source, &mesh, founding));
-        let password = stop.or(ask).await?.map_err(|_| Failure::other("reading the password stopped short"))??;
-        password::weigh(&password, founding, allow_weak)?;
+        let password = stop
+            .or(ask)
+            .await?
+            .map_err(|_| Failure::other("reading the password stopped short"))??;
+        if let Some(warning) = password::weigh(&password, founding, allow_weak)? {
+            say(&warning);
+        }
         Ok(Credential::password(password).founding(founding).allow_weak(allow_weak))
     }
 }
 
 /// A node under construction, from the options that all commands share.
 pub(crate) fn builder(network: &NetworkOptions, more_bootstrap: &[PeerMultiaddr]) -> NodeBuilder {
-    let bootstrap = network.bootstrap.iter().chain(more_bootstrap).map(|peer| peer.multiaddr().clone());
+    let bootstrap = network
+        .bootstrap
+        .iter()
+        .chain(more_bootstrap)
+        .map(|peer| peer.multiaddr().clone());
     let mut builder = Node::builder().bootstrap(bootstrap).mdns(!network.no_mdns);
     if !network.listen.is_empty() {
         builder = builder.listen(network.listen.clone());
@@ -136,11 +145,19 @@ impl Member {
     ) -> Result<Self, Failure> {
         let credential = options.credential(&place.mesh, stop).await?;
         let node = spawn(builder(network, &place.bootstrap), stop).await?;
-        let mesh = stop.or(node.join(place.mesh.clone(), credential)).await?.map_err(|error| match error {
-            JoinError::WeakPassword { .. } => Failure::Usage(error.to_string()),
-            other => Failure::Other(other.into()),
-        })?;
-        Ok(Self { node, mesh, endless: options.endless(), open: options.open })
+        let mesh = stop
+            .or(node.join(place.mesh.clone(), credential))
+            .await?
+            .map_err(|error| match error {
+                JoinError::WeakPassword { .. } => Failure::Usage(error.to_string()),
+                other => Failure::Other(other.into()),
+            })?;
+        Ok(Self {
+            node,
+            mesh,
+            endless: options.endless(),
+            open: options.open,
+        })
     }
 
     /// Watches from now on.
@@ -205,11 +222,16 @@ impl Watch {
             Verdict::Refused { peers } => Some(self.refused(peers)),
             Verdict::StillLooking { minutes } => {
                 let met = match standing {
-                    Standing::Refused { peers } => format!("{} met, none accepted this password", counted(peers, "peer")),
+                    Standing::Refused { peers } => {
+                        format!("{} met, none accepted this password", counted(peers, "peer"))
+                    }
                     Standing::Alone | Standing::Joined => "nobody met yet".to_owned(),
                 };
                 let time = counted(usize::try_from(minutes).unwrap_or(usize::MAX), "minute");
-                self.note(&format!("still looking for members of {} after {time}: {met}", self.mesh.name()));
+                self.note(&format!(
+                    "still looking for members of {} after {time}: {met}",
+                    self.mesh.name()
+                ));
                 None
             }
         }
@@ -225,7 +247,9 @@ impl Watch {
     }
 
     fn on_node_event(&mut self, event: &NodeEvent) -> Option<Failure> {
-        let noted_lately = self.unreachable_noted.is_some_and(|noted| noted.elapsed() < UNREACHABLE_NOTE_INTERVAL);
+        let noted_lately = self
+            .unreachable_noted
+            .is_some_and(|noted| noted.elapsed() < UNREACHABLE_NOTE_INTERVAL);
         if let NodeEvent::BootstrapUnreachable { .. } = event
             && !noted_lately
             && !self.patience.joined_ever()
@@ -247,8 +271,13 @@ impl Watch {
 
 /// The line about a bootstrap peer that cannot be reached; empty for other events.
 pub(crate) fn unreachable(event: &NodeEvent) -> String {
-    let NodeEvent::BootstrapUnreachable { peer, reason } = event else { return String::new() };
-    let peer = peer.map_or_else(|| "a bootstrap peer".to_owned(), |peer| format!("bootstrap peer {peer}"));
+    let NodeEvent::BootstrapUnreachable { peer, reason } = event else {
+        return String::new();
+    };
+    let peer = peer.map_or_else(
+        || "a bootstrap peer".to_owned(),
+        |peer| format!("bootstrap peer {peer}"),
+    );
     format!("{peer} cannot be reached yet, and is tried again: {reason}")
 }
 
@@ -294,7 +323,13 @@ mod tests {
 
     #[test]
     fn unreachable_peers_are_named() {
-        let event = NodeEvent::BootstrapUnreachable { peer: None, reason: "connection refused".into() };
-        assert_eq!(unreachable(&event), "a bootstrap peer cannot be reached yet, and is tried again: connection refused");
+        let event = NodeEvent::BootstrapUnreachable {
+            peer: None,
+            reason: "connection refused".into(),
+        };
+        assert_eq!(
+            unreachable(&event),
+            "a bootstrap peer cannot be reached yet, and is tried again: connection refused"
+        );
     }
 }

@@ -64,8 +64,8 @@ impl Failure {
             Self::Other(error) => format!("error: {}", chain(error)),
             Self::Interrupted(done) if done.is_empty() => String::new(),
             Self::Interrupted(done) => format!("interrupted: {done}"),
-            Self::Usage(text) => format!("error: {text}\n\nFor more information, try '--help'."),
-            Self::Refused(text)
+            Self::Usage(text)
+            | Self::Refused(text)
             | Self::NobodyThere(text)
             | Self::UnreadableInput(text)
             | Self::CountNotReached(text) => format!("error: {text}"),
@@ -81,7 +81,9 @@ impl From<anyhow::Error> for Failure {
 
 /// Says on standard error how the command ended, and gives the process its exit code.
 pub(crate) fn report(outcome: Result<(), Failure>) -> ExitCode {
-    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
     let sentence = failure.sentence();
     if !sentence.is_empty() {
         say(&sentence);
@@ -140,13 +142,18 @@ mod tests {
         ];
         for (failure, code) in cases {
             assert_eq!(failure.code(), code, "{failure:?}");
-            assert!(EXIT_CODES_HELP.contains(&format!("\n  {code} ")), "code {code} is not documented");
+            assert!(
+                EXIT_CODES_HELP.contains(&format!("\n  {code} ")),
+                "code {code} is not documented"
+            );
         }
     }
 
     #[test]
     fn causes_are_told_once() {
-        let error = anyhow::anyhow!("disk full").context("cannot keep the key").context("cannot start: disk full");
+        let error = anyhow::anyhow!("disk full")
+            .context("cannot keep the key")
+            .context("cannot start: disk full");
         assert_eq!(chain(&error), "cannot start: disk full: cannot keep the key");
     }
 
@@ -154,7 +161,10 @@ mod tests {
     fn closed_output_and_a_plain_interrupt_say_nothing() {
         assert_eq!(Failure::OutputClosed.sentence(), "");
         assert_eq!(Failure::Interrupted(String::new()).sentence(), "");
-        assert_eq!(Failure::Interrupted("published 1 record".into()).sentence(), "interrupted: published 1 record");
+        assert_eq!(
+            Failure::Interrupted("published 1 record".into()).sentence(),
+            "interrupted: published 1 record"
+        );
     }
 
     #[test]

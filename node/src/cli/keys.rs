@@ -46,12 +46,21 @@ impl KeyRule {
     pub(crate) fn key_of(&self, line: &[u8], bytes_max: usize) -> Result<Option<Vec<u8>>, KeyError> {
         let key = match self {
             Self::None => return Ok(None),
-            Self::Field { field, delimiter: Delimiter::Blanks } => blank_field(line, *field)?,
-            Self::Field { field, delimiter: Delimiter::Byte(byte) } => delimited_field(line, *field, *byte)?,
+            Self::Field {
+                field,
+                delimiter: Delimiter::Blanks,
+            } => blank_field(line, *field)?,
+            Self::Field {
+                field,
+                delimiter: Delimiter::Byte(byte),
+            } => delimited_field(line, *field, *byte)?,
             Self::Json(pointer) => json_value(line, &pointer.0)?,
         };
         if key.len() > bytes_max {
-            return Err(KeyError::TooLong { bytes: key.len(), bytes_max });
+            return Err(KeyError::TooLong {
+                bytes: key.len(),
+                bytes_max,
+            });
         }
         Ok(Some(key))
     }
@@ -59,7 +68,10 @@ impl KeyRule {
 
 fn blank_field(line: &[u8], field: usize) -> Result<Vec<u8>, KeyError> {
     let mut fields = 0;
-    for part in line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|part| !part.is_empty()) {
+    for part in line
+        .split(|byte| matches!(byte, b' ' | b'\t'))
+        .filter(|part| !part.is_empty())
+    {
         fields += 1;
         if fields == field {
             return Ok(part.to_vec());
@@ -101,17 +113,23 @@ fn first_field(text: &[u8], delimiter: u8) -> (Vec<u8>, Option<&[u8]>) {
             }
         }
     }
-    let end = text[at..].iter().position(|&byte| byte == delimiter).map(|offset| at + offset);
+    let end = text[at..]
+        .iter()
+        .position(|&byte| byte == delimiter)
+        .map(|offset| at + offset);
     value.extend_from_slice(&text[at..end.unwrap_or(text.len())]);
     (value, end.map(|end| &text[end + 1..]))
 }
 
 fn json_value(line: &[u8], pointer: &str) -> Result<Vec<u8>, KeyError> {
-    let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| KeyError::NotJson(error.to_string()))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(line).map_err(|error| KeyError::NotJson(error.to_string()))?;
     match value.pointer(pointer) {
         None => Err(KeyError::NoValue(pointer.to_owned())),
         Some(serde_json::Value::String(text)) => Ok(text.clone().into_bytes()),
-        Some(scalar @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => Ok(scalar.to_string().into_bytes()),
+        Some(scalar @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+            Ok(scalar.to_string().into_bytes())
+        }
         Some(_) => Err(KeyError::NotScalar(pointer.to_owned())),
     }
 }
@@ -124,7 +142,9 @@ impl FromStr for Delimiter {
             ("tab" | "\\t", _) => Ok(Self::Byte(b'\t')),
             ("blanks" | " ", _) => Ok(Self::Blanks),
             (_, &[byte]) if byte != b'"' => Ok(Self::Byte(byte)),
-            _ => Err("a delimiter is one ASCII character, `tab`, or `blanks` for any run of spaces and tabs".to_owned()),
+            _ => {
+                Err("a delimiter is one ASCII character, `tab`, or `blanks` for any run of spaces and tabs".to_owned())
+            }
         }
     }
 }
@@ -153,13 +173,18 @@ mod tests {
     const BYTES_MAX: usize = 256;
 
     fn field(line: &str, field: usize, delimiter: &str) -> Result<String, KeyError> {
-        let rule = KeyRule::Field { field, delimiter: delimiter.parse().unwrap() };
-        rule.key_of(line.as_bytes(), BYTES_MAX).map(|key| String::from_utf8(key.unwrap()).unwrap())
+        let rule = KeyRule::Field {
+            field,
+            delimiter: delimiter.parse().unwrap(),
+        };
+        rule.key_of(line.as_bytes(), BYTES_MAX)
+            .map(|key| String::from_utf8(key.unwrap()).unwrap())
     }
 
     fn json(line: &str, pointer: &str) -> Result<String, KeyError> {
         let rule = KeyRule::Json(pointer.parse().unwrap());
-        rule.key_of(line.as_bytes(), BYTES_MAX).map(|key| String::from_utf8(key.unwrap()).unwrap())
+        rule.key_of(line.as_bytes(), BYTES_MAX)
+            .map(|key| String::from_utf8(key.unwrap()).unwrap())
     }
 
     #[test]
@@ -167,7 +192,10 @@ mod tests {
         assert_eq!(field("2010-01-04,AAPL,30.57", 1, ",").unwrap(), "2010-01-04");
         assert_eq!(field("2010-01-04,AAPL,30.57", 2, ",").unwrap(), "AAPL");
         assert_eq!(field("2010-01-04,AAPL,30.57", 3, ",").unwrap(), "30.57");
-        assert_eq!(field("2010-01-04,AAPL,30.57", 4, ","), Err(KeyError::NoField { field: 4, fields: 3 }));
+        assert_eq!(
+            field("2010-01-04,AAPL,30.57", 4, ","),
+            Err(KeyError::NoField { field: 4, fields: 3 })
+        );
         assert_eq!(field("", 1, ",").unwrap(), "");
         assert_eq!(field("a,", 2, ",").unwrap(), "");
         assert_eq!(field("a\tb", 2, "tab").unwrap(), "b");
@@ -207,7 +235,13 @@ mod tests {
     fn keys_are_bounded_and_optional() {
         assert_eq!(KeyRule::None.key_of(b"a,b", BYTES_MAX), Ok(None));
         assert_eq!(field(&"k".repeat(256), 1, ",").unwrap().len(), 256);
-        assert_eq!(field(&"k".repeat(257), 1, ","), Err(KeyError::TooLong { bytes: 257, bytes_max: 256 }));
+        assert_eq!(
+            field(&"k".repeat(257), 1, ","),
+            Err(KeyError::TooLong {
+                bytes: 257,
+                bytes_max: 256
+            })
+        );
     }
 
     #[test]

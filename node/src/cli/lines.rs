@@ -12,7 +12,9 @@ const LINES_AHEAD_MAX: usize = 64;
 pub(crate) enum LineError {
     #[error("line {line} is longer than a record may be ({bytes_max} bytes): split it, or share it as a file")]
     TooLong { line: u64, bytes_max: usize },
-    #[error("line {line} is not valid UTF-8 at its byte {byte}: convert it, or use --binary to publish bytes as they are")]
+    #[error(
+        "line {line} is not valid UTF-8 at its byte {byte}: convert it, or use --binary to publish bytes as they are"
+    )]
     NotUtf8 { line: u64, byte: usize },
     #[error("cannot read line {line} of standard input: {source}")]
     Unreadable { line: u64, source: std::io::Error },
@@ -38,7 +40,12 @@ pub(crate) struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     /// `text`: lines that are not UTF-8 are errors.
     pub(crate) fn new(reader: R, bytes_max: usize, text: bool) -> Self {
-        Self { reader, bytes_max, text, number: 0 }
+        Self {
+            reader,
+            bytes_max,
+            text,
+            number: 0,
+        }
     }
 
     /// The next line, or `None` at the end of the input.
@@ -62,7 +69,10 @@ impl<R: BufRead> Lines<R> {
             let taken = line_end.unwrap_or(chunk.len());
             // One byte more than a record, for the CR that a line end may still need.
             if bytes.len() + taken > self.bytes_max + 1 {
-                return Err(LineError::TooLong { line, bytes_max: self.bytes_max });
+                return Err(LineError::TooLong {
+                    line,
+                    bytes_max: self.bytes_max,
+                });
             }
             bytes.extend_from_slice(&chunk[..taken]);
             ended = line_end.is_some();
@@ -72,12 +82,18 @@ impl<R: BufRead> Lines<R> {
             bytes.pop();
         }
         if bytes.len() > self.bytes_max {
-            return Err(LineError::TooLong { line, bytes_max: self.bytes_max });
+            return Err(LineError::TooLong {
+                line,
+                bytes_max: self.bytes_max,
+            });
         }
         if self.text
             && let Err(error) = std::str::from_utf8(&bytes)
         {
-            return Err(LineError::NotUtf8 { line, byte: error.valid_up_to() + 1 });
+            return Err(LineError::NotUtf8 {
+                line,
+                byte: error.valid_up_to() + 1,
+            });
         }
         self.number = line;
         Ok(Some(Line { number: line, bytes }))
@@ -145,7 +161,10 @@ mod tests {
             let over = format!("ok\n123456789{end}");
             let (read, error) = all(over.as_bytes(), 8, true);
             assert_eq!(read.len(), 1, "{end:?}");
-            assert!(matches!(error, Some(LineError::TooLong { line: 2, bytes_max: 8 })), "{end:?}: {error:?}");
+            assert!(
+                matches!(error, Some(LineError::TooLong { line: 2, bytes_max: 8 })),
+                "{end:?}: {error:?}"
+            );
         }
     }
 
@@ -170,7 +189,10 @@ mod tests {
         let input = b"good\nb\xc3\xa4d\xff\nnever";
         let (read, error) = all(input, 100, true);
         assert_eq!(read.len(), 1);
-        assert!(matches!(error, Some(LineError::NotUtf8 { line: 2, byte: 5 })), "{error:?}");
+        assert!(
+            matches!(error, Some(LineError::NotUtf8 { line: 2, byte: 5 })),
+            "{error:?}"
+        );
         assert_eq!(all(input, 100, false).0.len(), 3);
     }
 
@@ -182,7 +204,9 @@ mod tests {
                 Err(std::io::Error::other("gone"))
             }
         }
-        let error = Lines::new(BufReader::new(b"a\n".chain(Fails)), 9, true).reader_after_one().unwrap_err();
+        let error = Lines::new(BufReader::new(b"a\n".chain(Fails)), 9, true)
+            .reader_after_one()
+            .unwrap_err();
         assert_eq!(error.to_string(), "cannot read line 2 of standard input: gone");
     }
 

@@ -24,39 +24,18 @@ pub(crate) struct ManArgs {
 
 /// Runs `maille man`.
 pub(crate) fn run(args: &ManArgs, command: clap::Command) -> Result<(), Failure> {
-    let Some(directory) = &args.dir else {
-        return print_now(&page(command)?);
-    };
-    std::fs::create_dir_all(directory).map_err(|error| unwritable(directory, &error))?;
-    for (name, page) in pages(command)? {
-        let path = directory.join(name);
-        std::fs::write(&path, page).map_err(|error| unwritable(&path, &error))?;
+    if let Some(directory) = &args.dir {
+        return write_pages(command, directory);
     }
-    Ok(())
-}
-
-/// The page of the program and those of its commands, by file name.
-fn pages(mut command: clap::Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    // Without this the commands would not know the program's name and version.
-    command.build();
-    let mut pages = Vec::new();
-    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        let name = format!("maille-{}", subcommand.get_name());
-        pages.push((format!("{name}.1"), page(subcommand.clone().name(name))?));
-    }
-    pages.push(("maille.1".to_owned(), page(command)?));
-    Ok(pages)
-}
-
-fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command).render(&mut page);
     rendered.map_err(|error| Failure::other(format!("cannot make the manual page: {error}")))?;
-    Ok(page)
+    print_now(&page)
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::other(format!("cannot write {}: {error}", path.display()))
+fn write_pages(command: clap::Command, directory: &Path) -> Result<(), Failure> {
+    let written = std::fs::create_dir_all(directory).and_then(|()| clap_mangen::generate_to(command, directory));
+    written.map_err(|error| Failure::other(format!("cannot write manual pages to {}: {error}", directory.display())))
 }
 
 #[cfg(test)]
@@ -66,15 +45,33 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page_with_its_examples() {
-        let pages = pages(command()).unwrap();
-        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        for name in ["node", "pub", "sub", "ticket", "passphrase", "id", "completions", "man"] {
-            assert!(names.contains(&format!("maille-{name}.1").as_str()), "{name} of {names:?}");
+        let directory = tempfile::tempdir().unwrap();
+        let pages = directory.path().join("man1");
+        write_pages(command(), &pages).unwrap();
+        for name in [
+            "",
+            "-node",
+            "-pub",
+            "-sub",
+            "-ticket",
+            "-passphrase",
+            "-id",
+            "-completions",
+            "-man",
+        ] {
+            let page = std::fs::read_to_string(pages.join(format!("maille{name}.1"))).unwrap();
+            assert!(page.contains(".TH") && page.contains("Examples"), "{name}: {page}");
         }
-        for (name, page) in &pages {
-            let page = String::from_utf8_lossy(page);
-            assert!(page.contains(".TH"), "{name}");
-            assert!(page.contains("Examples") || name == "maille.1", "{name}: {page}");
-        }
+        assert_eq!(std::fs::read_dir(&pages).unwrap().count(), 9);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let failure = write_pages(command(), file.path()).unwrap_err();
+        assert!(
+            format!("{failure:?}").contains(&file.path().display().to_string()),
+            "{failure:?}"
+        );
     }
 }

@@ -120,13 +120,20 @@ fn init_tracing() -> Result<(), Failure> {
             .map_err(|error| Failure::Usage(format!("the variable {LOG_VARIABLE} is not a log filter: {error}")))?,
         Err(_) => EnvFilter::new(LOG_DEFAULT),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 
 /// Prints what clap found wrong, or the help that was asked for. Control characters of the arguments do not reach the terminal.
 fn usage_error(mut error: clap::Error) -> ExitCode {
-    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+    for kind in [
+        ContextKind::InvalidValue,
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+    ] {
         if let Some(ContextValue::String(value)) = error.get(kind) {
             let clean = exit::printable(value);
             error.insert(kind, ContextValue::String(clean));
@@ -155,14 +162,21 @@ mod tests {
         }
         let help = command().render_long_help().to_string();
         for code in ["0  ", "1  ", "2  ", "3  ", "4  ", "5  ", "6  ", "130  "] {
-            assert!(help.contains(&format!("\n  {code}")), "exit code {code} is missing in {help}");
+            assert!(
+                help.contains(&format!("\n  {code}")),
+                "exit code {code} is missing in {help}"
+            );
         }
     }
 
     #[test]
     fn passwords_are_not_arguments() {
         for subcommand in command().get_subcommands() {
-            assert!(subcommand.get_arguments().all(|argument| argument.get_id() != "password"));
+            assert!(
+                subcommand
+                    .get_arguments()
+                    .all(|argument| argument.get_id() != "password")
+            );
         }
     }
 }

@@ -69,8 +69,14 @@ pub(crate) async fn run(args: NodeArgs, stop: Stop) -> Result<(), Failure> {
     if network.data_dir.is_none() {
         network.data_dir = Some(default_data_dir()?);
     }
-    let bootstrap = args.ticket.clone().map(|ticket| Place::from(ticket).bootstrap).unwrap_or_default();
-    let builder = builder(&network, &bootstrap).helper(true).announce(args.announce.clone());
+    let bootstrap = args
+        .ticket
+        .clone()
+        .map(|ticket| Place::from(ticket).bootstrap)
+        .unwrap_or_default();
+    let builder = builder(&network, &bootstrap)
+        .helper(true)
+        .announce(args.announce.clone());
     let node = spawn(builder, &stop).await?;
     print_multiaddrs(&node.multiaddrs(), args.json)?;
     say(&format!("helping others meet as {}; Ctrl-C ends", node.id()));
@@ -114,7 +120,10 @@ fn print_multiaddrs(multiaddrs: &[Multiaddr], json: bool) -> Result<(), Failure>
     for multiaddr in multiaddrs {
         let multiaddr = multiaddr.to_string();
         if json {
-            text.extend(json_line(&Listening { event: "listening", multiaddr }));
+            text.extend(json_line(&Listening {
+                event: "listening",
+                multiaddr,
+            }));
         } else {
             text.extend(multiaddr.into_bytes());
             text.push(b'\n');
@@ -128,11 +137,17 @@ fn print_multiaddrs(multiaddrs: &[Multiaddr], json: bool) -> Result<(), Failure>
 }
 
 fn default_listen(ip6: bool) -> Vec<Multiaddr> {
-    let mut texts = vec![format!("/ip4/0.0.0.0/tcp/{PORT}"), format!("/ip4/0.0.0.0/udp/{PORT}/quic-v1")];
+    let mut texts = vec![
+        format!("/ip4/0.0.0.0/tcp/{PORT}"),
+        format!("/ip4/0.0.0.0/udp/{PORT}/quic-v1"),
+    ];
     if ip6 {
         texts.extend([format!("/ip6/::/tcp/{PORT}"), format!("/ip6/::/udp/{PORT}/quic-v1")]);
     }
-    texts.iter().map(|text| text.parse().expect("these are multiaddrs, as a test shows")).collect()
+    texts
+        .iter()
+        .map(|text| text.parse().expect("these are multiaddrs, as a test shows"))
+        .collect()
 }
 
 /// Whether this machine speaks IPv6 at all; many containers do not.
@@ -149,14 +164,25 @@ mod tests {
         let texts: Vec<String> = default_listen(true).iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
-            ["/ip4/0.0.0.0/tcp/6245", "/ip4/0.0.0.0/udp/6245/quic-v1", "/ip6/::/tcp/6245", "/ip6/::/udp/6245/quic-v1"]
+            [
+                "/ip4/0.0.0.0/tcp/6245",
+                "/ip4/0.0.0.0/udp/6245/quic-v1",
+                "/ip6/::/tcp/6245",
+                "/ip6/::/udp/6245/quic-v1"
+            ]
         );
         assert_eq!(default_listen(false).len(), 2);
     }
 
     #[test]
     fn its_json_lines_say_what_they_are() {
-        let line = json_line(&Listening { event: "listening", multiaddr: "/ip4/127.0.0.1/tcp/1".into() });
-        assert_eq!(line, b"{\"event\":\"listening\",\"multiaddr\":\"/ip4/127.0.0.1/tcp/1\"}\n");
+        let line = json_line(&Listening {
+            event: "listening",
+            multiaddr: "/ip4/127.0.0.1/tcp/1".into(),
+        });
+        assert_eq!(
+            line,
+            b"{\"event\":\"listening\",\"multiaddr\":\"/ip4/127.0.0.1/tcp/1\"}\n"
+        );
     }
 }

@@ -62,7 +62,9 @@ impl TopicEvent {
 
 /// RFC 3339 in UTC, to the millisecond; `None` for times that a calendar cannot say, which a hostile clock may send.
 pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
-    jiff::Timestamp::try_from(time).ok().map(|timestamp| format!("{timestamp:.3}"))
+    jiff::Timestamp::try_from(time)
+        .ok()
+        .map(|timestamp| format!("{timestamp:.3}"))
 }
 
 /// `value` as one line of JSON, with its line end.
@@ -75,7 +77,9 @@ pub(crate) fn json_line(value: &impl Serialize) -> Vec<u8> {
 /// A record as one line. On a terminal, control characters are escaped: members must not drive it.
 pub(crate) fn payload_line(payload: &[u8], on_terminal: bool) -> Vec<u8> {
     let mut line = if on_terminal {
-        printable(&String::from_utf8_lossy(payload)).replace('\n', "\\n").into_bytes()
+        printable(&String::from_utf8_lossy(payload))
+            .replace('\n', "\\n")
+            .into_bytes()
     } else {
         payload.to_vec()
     };
@@ -86,7 +90,10 @@ pub(crate) fn payload_line(payload: &[u8], on_terminal: bool) -> Vec<u8> {
 /// Writes to standard output and flushes, for commands that print once.
 pub(crate) fn print_now(text: &[u8]) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
-    output.write_all(text).and_then(|()| output.flush()).map_err(|error| failed(&error))
+    output
+        .write_all(text)
+        .and_then(|()| output.flush())
+        .map_err(|error| failed(&error))
 }
 
 fn failed(error: &std::io::Error) -> Failure {
@@ -115,13 +122,20 @@ impl Output {
     /// Standard output.
     pub(crate) fn standard() -> Self {
         let on_terminal = std::io::stdout().is_terminal();
-        Self { on_terminal, ..Self::to(std::io::stdout()) }
+        Self {
+            on_terminal,
+            ..Self::to(std::io::stdout())
+        }
     }
 
     fn to(writer: impl Write + Send + 'static) -> Self {
         let (lines, queue) = mpsc::channel(LINES_WAITING_MAX);
         let thread = std::thread::spawn(move || write_all(writer, queue));
-        Self { lines, thread, on_terminal: false }
+        Self {
+            lines,
+            thread,
+            on_terminal: false,
+        }
     }
 
     /// Hands one line over; it is flushed as soon as none follows. `false` if nobody reads any more: call
@@ -183,7 +197,11 @@ mod tests {
     #[test]
     fn a_record_has_the_documented_shape() {
         assert_eq!(
-            text(&record().with_key(Some(b"AAPL")).with_payload("30,57 \u{20ac}\n".as_bytes())),
+            text(
+                &record()
+                    .with_key(Some(b"AAPL"))
+                    .with_payload("30,57 \u{20ac}\n".as_bytes())
+            ),
             concat!(
                 r#"{"event":"record","topic":"equities/us","author":"12D3Koo","incarnation":1764000000000,"sequence":7,"#,
                 r#""key":"AAPL","sent_at":"2025-11-24T16:00:00.123Z","received_at":"2025-11-24T16:00:00.124Z","#,
@@ -198,7 +216,14 @@ mod tests {
         let json = text(&record().with_key(Some(b"\xff")).with_payload(b"\x00\xfe"));
         assert!(json.contains(r#""key":null,"key_base64":"/w==""#), "{json}");
         assert!(json.contains(r#""payload_base64":"AP4="}"#), "{json}");
-        let json = text(&TopicEvent { event: "lagged", missed: Some(3), ..TopicEvent::default() }.with_key(None));
+        let json = text(
+            &TopicEvent {
+                event: "lagged",
+                missed: Some(3),
+                ..TopicEvent::default()
+            }
+            .with_key(None),
+        );
         assert_eq!(
             json,
             concat!(
@@ -257,7 +282,11 @@ mod tests {
     #[tokio::test]
     async fn everything_printed_is_written_before_the_end() {
         let written = Arc::default();
-        let sink = Sink { written: Arc::clone(&written), room: usize::MAX, kind: std::io::ErrorKind::Other };
+        let sink = Sink {
+            written: Arc::clone(&written),
+            room: usize::MAX,
+            kind: std::io::ErrorKind::Other,
+        };
         let (open, outcome) = print_lines(sink, 1_000).await;
         assert!(open && outcome.is_ok());
         let expected: String = (0..1_000).map(|number| format!("{number}\n")).collect();
@@ -266,11 +295,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_left_is_a_quiet_end_and_a_full_disk_is_not() {
-        let sink = Sink { written: Arc::default(), room: 10, kind: std::io::ErrorKind::BrokenPipe };
+        let sink = Sink {
+            written: Arc::default(),
+            room: 10,
+            kind: std::io::ErrorKind::BrokenPipe,
+        };
         let (open, outcome) = print_lines(sink, 10_000).await;
         assert!(!open);
         assert!(matches!(outcome, Err(Failure::OutputClosed)), "{outcome:?}");
-        let sink = Sink { written: Arc::default(), room: 10, kind: std::io::ErrorKind::StorageFull };
+        let sink = Sink {
+            written: Arc::default(),
+            room: 10,
+            kind: std::io::ErrorKind::StorageFull,
+        };
         let (_, outcome) = print_lines(sink, 10_000).await;
         assert!(matches!(outcome, Err(Failure::Other(_))), "{outcome:?}");
     }

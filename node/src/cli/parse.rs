@@ -29,7 +29,8 @@ pub(crate) fn multiaddr(text: &str) -> Result<Multiaddr, String> {
     if text.is_empty() {
         return Err("not a multiaddr: it is empty".to_owned());
     }
-    text.parse().map_err(|error| format!("not a multiaddr such as /ip4/192.0.2.1/tcp/6245 ({error})"))
+    text.parse()
+        .map_err(|error| format!("not a multiaddr such as /ip4/192.0.2.1/tcp/6245 ({error})"))
 }
 
 /// `F`, or `MESH=F` for one mesh alone.
@@ -45,9 +46,15 @@ impl From<OsString> for PasswordFile {
         if let Some((mesh, path)) = text.to_str().and_then(|text| text.split_once('='))
             && let Ok(mesh) = mesh.parse()
         {
-            return Self { mesh: Some(mesh), path: path.into() };
+            return Self {
+                mesh: Some(mesh),
+                path: path.into(),
+            };
         }
-        Self { mesh: None, path: text.into() }
+        Self {
+            mesh: None,
+            path: text.into(),
+        }
     }
 }
 
@@ -67,7 +74,11 @@ pub(crate) fn spread_values(arguments: impl IntoIterator<Item = OsString>) -> Ve
             spread.push(option.clone());
         } else {
             options_over |= text == "--";
-            open = if options_over { None } else { value_of(text).map(|is_value| (argument.clone(), is_value)) };
+            open = if options_over {
+                None
+            } else {
+                value_of(text).map(|is_value| (argument.clone(), is_value))
+            };
             value_due = open.is_some();
         }
         spread.push(argument);
@@ -92,11 +103,30 @@ mod tests {
 
     #[test]
     fn durations_are_seconds_or_say_their_unit() {
-        let cases = [("30", 30_000), ("0.25", 250), ("30s", 30_000), ("2m", 120_000), ("1h 30m", 5_400_000), ("0", 0), ("500ms", 500)];
+        let cases = [
+            ("30", 30_000),
+            ("0.25", 250),
+            ("30s", 30_000),
+            ("2m", 120_000),
+            ("1h 30m", 5_400_000),
+            ("0", 0),
+            ("500ms", 500),
+        ];
         for (text, millis) in cases {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for bad in ["", "-1", "-5s", "soon", "nan", "inf", "1e300", "5 parsecs", "400d", "9000h 9000h"] {
+        for bad in [
+            "",
+            "-1",
+            "-5s",
+            "soon",
+            "nan",
+            "inf",
+            "1e300",
+            "5 parsecs",
+            "400d",
+            "9000h 9000h",
+        ] {
             assert!(duration(bad).is_err(), "{bad}: {:?}", duration(bad));
         }
     }
@@ -104,7 +134,13 @@ mod tests {
     #[test]
     fn multiaddrs_are_not_addresses() {
         assert!(multiaddr("/ip4/127.0.0.1/tcp/6245").is_ok());
-        for bad in ["market.example", "market.example/x", "/ip4/300.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/65536", ""] {
+        for bad in [
+            "market.example",
+            "market.example/x",
+            "/ip4/300.0.0.1/tcp/1",
+            "/ip4/127.0.0.1/tcp/65536",
+            "",
+        ] {
             assert!(multiaddr(bad).unwrap_err().starts_with("not a multiaddr"), "{bad}");
         }
     }
@@ -112,11 +148,23 @@ mod tests {
     #[test]
     fn password_files_may_belong_to_one_mesh() {
         let file = |text: &str| PasswordFile::from(OsString::from(text));
-        assert_eq!(file("secret"), PasswordFile { mesh: None, path: "secret".into() });
+        assert_eq!(
+            file("secret"),
+            PasswordFile {
+                mesh: None,
+                path: "secret".into()
+            }
+        );
         let for_mesh = file("market.example=/run/a=b");
         assert_eq!(for_mesh.mesh.unwrap().to_string(), "market.example");
         assert_eq!(for_mesh.path, PathBuf::from("/run/a=b"));
-        assert_eq!(file("./a=b"), PasswordFile { mesh: None, path: "./a=b".into() });
+        assert_eq!(
+            file("./a=b"),
+            PasswordFile {
+                mesh: None,
+                path: "./a=b".into()
+            }
+        );
     }
 
     #[test]
@@ -125,15 +173,29 @@ mod tests {
             let spread = spread_values(text.split(' ').map(OsString::from));
             spread.join(&OsString::from(" ")).into_string().unwrap()
         };
-        assert_eq!(spread("sub --bootstrap /a /b m.example/x"), "sub --bootstrap /a --bootstrap /b m.example/x");
-        assert_eq!(spread("sub m.example/x --listen /a /b --json"), "sub m.example/x --listen /a --listen /b --json");
+        assert_eq!(
+            spread("sub --bootstrap /a /b m.example/x"),
+            "sub --bootstrap /a --bootstrap /b m.example/x"
+        );
+        assert_eq!(
+            spread("sub m.example/x --listen /a /b --json"),
+            "sub m.example/x --listen /a --listen /b --json"
+        );
         assert_eq!(
             spread(&format!("sub --publisher {PEER} {PEER} m.example/x")),
             format!("sub --publisher {PEER} --publisher {PEER} m.example/x")
         );
         // A first value is taken as it is, for clap to judge.
-        assert_eq!(spread("sub --bootstrap nonsense /b"), "sub --bootstrap nonsense --bootstrap /b");
-        for unchanged in ["sub --bootstrap=/a /b", "sub -- --bootstrap /a /b", "pub m.example/x", "sub --bootstrap"] {
+        assert_eq!(
+            spread("sub --bootstrap nonsense /b"),
+            "sub --bootstrap nonsense --bootstrap /b"
+        );
+        for unchanged in [
+            "sub --bootstrap=/a /b",
+            "sub -- --bootstrap /a /b",
+            "pub m.example/x",
+            "sub --bootstrap",
+        ] {
             assert_eq!(spread(unchanged), unchanged);
         }
     }

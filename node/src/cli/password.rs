@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use maille::{MeshName, Password, PasswordError};
 use zeroize::Zeroizing;
 
-use super::exit::{Failure, say};
+use super::exit::Failure;
 use super::parse::PasswordFile;
 
 /// The variable that holds a password.
@@ -37,7 +37,9 @@ pub(crate) fn source(files: &[PasswordFile], mesh: &MeshName, variable: Option<O
         match (matching.next(), matching.next()) {
             (Some(_), Some(_)) => {
                 let of = wanted.map_or(String::new(), |mesh| format!(" for {mesh}"));
-                Err(Failure::Usage(format!("more than one --password-file{of}: which one is meant?")))
+                Err(Failure::Usage(format!(
+                    "more than one --password-file{of}: which one is meant?"
+                )))
             }
             (first, _) => Ok(first.map(|file| file.path.as_path())),
         }
@@ -46,7 +48,9 @@ pub(crate) fn source(files: &[PasswordFile], mesh: &MeshName, variable: Option<O
         return Ok(Source::File(path.to_owned()));
     }
     if !files.is_empty() {
-        return Err(Failure::Usage(format!("no --password-file is for {mesh}: add {mesh}=FILE, or FILE for every mesh")));
+        return Err(Failure::Usage(format!(
+            "no --password-file is for {mesh}: add {mesh}=FILE, or FILE for every mesh"
+        )));
     }
     Ok(variable.map_or(Source::Terminal, Source::Variable))
 }
@@ -54,14 +58,17 @@ pub(crate) fn source(files: &[PasswordFile], mesh: &MeshName, variable: Option<O
 /// Reads and normalises the password. A founder is asked twice on a terminal: a typing mistake would found another mesh.
 pub(crate) fn read(source: Source, mesh: &MeshName, founding: bool) -> Result<Password, Failure> {
     let (parsed, from) = match source {
-        Source::File(path) => {
-            (Password::from_file_bytes(&read_file(&path)?), format!("the password file {}", path.display()))
-        }
+        Source::File(path) => (
+            Password::from_file_bytes(&read_file(&path)?),
+            format!("the password file {}", path.display()),
+        ),
         Source::Variable(value) => {
             let bytes = Zeroizing::new(value.into_encoded_bytes());
             let parsed = match std::str::from_utf8(&bytes) {
                 Ok(text) => Password::parse(text),
-                Err(error) => Err(PasswordError::NotUtf8 { offset: error.valid_up_to() }),
+                Err(error) => Err(PasswordError::NotUtf8 {
+                    offset: error.valid_up_to(),
+                }),
             };
             (parsed, format!("the variable {PASSWORD_VARIABLE}"))
         }
@@ -80,13 +87,18 @@ pub(crate) fn read(source: Source, mesh: &MeshName, founding: bool) -> Result<Pa
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let unreadable = |reason: String| Failure::Usage(format!("cannot read the password file {}: {reason}", path.display()));
+    let unreadable =
+        |reason: String| Failure::Usage(format!("cannot read the password file {}: {reason}", path.display()));
     let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
     // Room for all of it, so that no part stays behind in a buffer that was outgrown.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    file.take(FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(error.to_string()))?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(unreadable(format!("it has more than {FILE_BYTES_MAX} bytes, which no password has")));
+        return Err(unreadable(format!(
+            "it has more than {FILE_BYTES_MAX} bytes, which no password has"
+        )));
     }
     Ok(bytes)
 }
@@ -96,25 +108,27 @@ fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     match rpassword::prompt_password_with_config(prompt, hidden) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Err(Failure::Interrupted(String::new())),
-        Err(_) => Err(Failure::Usage(format!("there is no password and no terminal to ask for it: {THREE_WAYS}"))),
+        Err(_) => Err(Failure::Usage(format!(
+            "there is no password and no terminal to ask for it: {THREE_WAYS}"
+        ))),
     }
 }
 
-/// Weighs the password: a weak one may not found a mesh, and is warned about when joining one.
-pub(crate) fn weigh(password: &Password, founding: bool, allow_weak: bool) -> Result<(), Failure> {
+/// Weighs the password: a weak one may not found a mesh, and gives a warning when joining one.
+pub(crate) fn weigh(password: &Password, founding: bool, allow_weak: bool) -> Result<Option<String>, Failure> {
     let strength = password.strength();
     if !strength.is_weak() {
-        return Ok(());
+        return Ok(None);
     }
     let guesses = strength.guesses_log2;
-    let weak = format!("this password is weak: about 2^{guesses:.0} guesses find it, and 2^40 are the least to rely on");
+    let weak =
+        format!("this password is weak: about 2^{guesses:.0} guesses find it, and 2^40 are the least to rely on");
     if founding && !allow_weak {
         return Err(Failure::Usage(format!(
             "{weak}. `maille passphrase` makes a good one; --allow-weak-password founds the mesh all the same"
         )));
     }
-    say(&format!("warning: {weak}. `maille passphrase` makes a good one"));
-    Ok(())
+    Ok(Some(format!("warning: {weak}. `maille passphrase` makes a good one")))
 }
 
 #[cfg(test)]
@@ -169,29 +183,37 @@ mod tests {
         let told = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             let told = usage(read(Source::File(path.clone()), &mesh(), false));
-            assert!(told.contains(&path.display().to_string()) && !told.contains("canary"), "{told}");
+            assert!(
+                told.contains(&path.display().to_string()) && !told.contains("canary"),
+                "{told}"
+            );
             told
         };
         assert!(told(b"").contains("it is empty"));
         assert!(told(b"\n").contains("it is empty"));
         assert!(told(b"canary\xff").contains("UTF-8"));
-        assert!(told(b"canary\u{7}").contains("character"));
+        assert!(told(b"canary\x07").contains("character"));
         assert!(told(b"canary\nmore").contains("more than one line"));
         assert!(told(&b"canary".repeat(1000)).contains("more than 4096 bytes"));
         let missing = Source::File(directory.path().join("missing"));
         assert!(usage(read(missing, &mesh(), false)).contains("missing: No such file"));
         assert!(usage(read(Source::File(directory.path().into()), &mesh(), false)).contains("cannot read"));
         let empty = usage(read(Source::Variable("".into()), &mesh(), false));
-        assert!(empty.contains("MAILLE_PASSWORD, it is empty") && empty.contains("--password-file FILE"), "{empty}");
+        assert!(
+            empty.contains("MAILLE_PASSWORD, it is empty") && empty.contains("--password-file FILE"),
+            "{empty}"
+        );
     }
 
     #[test]
     fn weak_passwords_do_not_found_meshes() {
         let weak = Password::parse("hunter2").unwrap();
         assert!(usage(weigh(&weak, true, false)).contains("--allow-weak-password"));
-        assert!(weigh(&weak, true, true).is_ok());
-        assert!(weigh(&weak, false, false).is_ok());
+        for (founding, allow_weak) in [(true, true), (false, false)] {
+            let warning = weigh(&weak, founding, allow_weak).unwrap().unwrap();
+            assert!(warning.contains("2^") && !warning.contains("hunter2"), "{warning}");
+        }
         let strong = Password::parse("stoic-ramp-cobalt-unmade-viper").unwrap();
-        assert!(weigh(&strong, true, false).is_ok());
+        assert_eq!(weigh(&strong, true, false).unwrap(), None);
     }
 }

@@ -44,7 +44,14 @@ pub(crate) struct Patience {
 impl Patience {
     pub(crate) fn new(endless: bool, now: Instant) -> Self {
         let next_note = now + NOTE_INTERVAL;
-        Self { endless, started: now, next_note, refused_since: None, peers_refused: 0, joined_ever: false }
+        Self {
+            endless,
+            started: now,
+            next_note,
+            refused_since: None,
+            peers_refused: 0,
+            joined_ever: false,
+        }
     }
 
     /// Takes note of the standing, and decides. Call it a few times a second.
@@ -64,13 +71,17 @@ impl Patience {
         }
         let refused_for = self.refused_since.map(|since| now.saturating_duration_since(since));
         if !self.endless && !self.joined_ever && refused_for.is_some_and(|time| time >= REFUSED_AFTER) {
-            return Some(Verdict::Refused { peers: self.peers_refused });
+            return Some(Verdict::Refused {
+                peers: self.peers_refused,
+            });
         }
         if now < self.next_note {
             return None;
         }
         self.next_note = now + NOTE_INTERVAL;
-        Some(Verdict::StillLooking { minutes: now.saturating_duration_since(self.started).as_secs() / 60 })
+        Some(Verdict::StillLooking {
+            minutes: now.saturating_duration_since(self.started).as_secs() / 60,
+        })
     }
 
     /// Whether a member was ever found.
@@ -96,7 +107,10 @@ mod tests {
         let mut patience = Patience::new(false, start);
         assert_eq!(patience.observe(Standing::Alone, start + 3 * SECOND), None);
         assert_eq!(patience.refused_so_far(), None);
-        assert_eq!(patience.observe(Standing::Refused { peers: 1 }, start + 4 * SECOND), None);
+        assert_eq!(
+            patience.observe(Standing::Refused { peers: 1 }, start + 4 * SECOND),
+            None
+        );
         // Peers that refused and left were met all the same.
         assert_eq!(patience.observe(Standing::Alone, start + 9 * SECOND), None);
         assert_eq!(patience.refused_so_far(), Some(1));
@@ -114,7 +128,10 @@ mod tests {
         patience.observe(Standing::Joined, start + 10 * SECOND);
         assert!(patience.joined_ever());
         patience.observe(Standing::Refused { peers: 2 }, start + 11 * SECOND);
-        assert_eq!(patience.observe(Standing::Refused { peers: 2 }, start + 50 * SECOND), None);
+        assert_eq!(
+            patience.observe(Standing::Refused { peers: 2 }, start + 50 * SECOND),
+            None
+        );
         assert_eq!(patience.refused_so_far(), None);
     }
 

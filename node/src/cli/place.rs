@@ -34,7 +34,10 @@ pub(crate) struct Place {
 
 impl Place {
     /// The place that ADDRESS and `--ticket` name together; they must not contradict each other.
-    pub(crate) fn of_address(positional: Option<AddressOrTicket>, ticket: Option<Ticket>) -> Result<(Self, Address), Failure> {
+    pub(crate) fn of_address(
+        positional: Option<AddressOrTicket>,
+        ticket: Option<Ticket>,
+    ) -> Result<(Self, Address), Failure> {
         let positional = positional.map(|positional| match positional {
             AddressOrTicket::Address(address) => Self::named(address.mesh().clone(), Some(address.topic().clone())),
             AddressOrTicket::Ticket(ticket) => Self::from(ticket),
@@ -42,7 +45,9 @@ impl Place {
         let place = Self::join(positional, ticket, "an ADDRESS such as market.example/equities/us")?;
         let Some(topic) = &place.topic else {
             let mesh = &place.mesh;
-            return Err(Failure::Usage(format!("the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/chat")));
+            return Err(Failure::Usage(format!(
+                "the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/chat"
+            )));
         };
         let address = Address::new(place.mesh.clone(), topic.clone());
         Ok((place, address))
@@ -58,7 +63,11 @@ impl Place {
     }
 
     fn named(mesh: MeshName, topic: Option<TopicName>) -> Self {
-        Self { mesh, topic, bootstrap: Vec::new() }
+        Self {
+            mesh,
+            topic,
+            bootstrap: Vec::new(),
+        }
     }
 
     fn join(positional: Option<Self>, ticket: Option<Ticket>, wanted: &str) -> Result<Self, Failure> {
@@ -84,7 +93,11 @@ impl From<Ticket> for Place {
             let whole = |location: &Multiaddr| PeerMultiaddr::new(location.clone(), peer.peer).ok();
             peer.multiaddrs.iter().filter_map(whole)
         });
-        Self { mesh: ticket.mesh().clone(), topic: ticket.topic().cloned(), bootstrap: bootstrap.collect() }
+        Self {
+            mesh: ticket.mesh().clone(),
+            topic: ticket.topic().cloned(),
+            bootstrap: bootstrap.collect(),
+        }
     }
 }
 
@@ -93,9 +106,14 @@ impl FromStr for AddressOrTicket {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if is_ticket(text) {
-            return text.parse().map(Self::Ticket).map_err(|error: <Ticket as FromStr>::Err| error.to_string());
+            return text
+                .parse()
+                .map(Self::Ticket)
+                .map_err(|error: <Ticket as FromStr>::Err| error.to_string());
         }
-        text.parse().map(Self::Address).map_err(|error: <Address as FromStr>::Err| error.to_string())
+        text.parse()
+            .map(Self::Address)
+            .map_err(|error: <Address as FromStr>::Err| error.to_string())
     }
 }
 
@@ -104,20 +122,29 @@ impl FromStr for MeshOrTicket {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if is_ticket(text) {
-            return text.parse().map(Self::Ticket).map_err(|error: <Ticket as FromStr>::Err| error.to_string());
+            return text
+                .parse()
+                .map(Self::Ticket)
+                .map_err(|error: <Ticket as FromStr>::Err| error.to_string());
         }
         if text.contains('/') {
-            let address: Address = text.parse().map_err(|error: <Address as FromStr>::Err| error.to_string())?;
+            let address: Address = text
+                .parse()
+                .map_err(|error: <Address as FromStr>::Err| error.to_string())?;
             return Ok(Self::Mesh(address.mesh().clone(), Some(address.topic().clone())));
         }
-        text.parse().map(|mesh| Self::Mesh(mesh, None)).map_err(|error: <MeshName as FromStr>::Err| error.to_string())
+        text.parse()
+            .map(|mesh| Self::Mesh(mesh, None))
+            .map_err(|error: <MeshName as FromStr>::Err| error.to_string())
     }
 }
 
 /// No name has this beginning with so much after it and neither `.` nor `/`, so a damaged ticket is told as one.
 fn is_ticket(text: &str) -> bool {
     const MESH_LABEL_BYTES_MAX: usize = 63;
-    let starts = text.get(..TICKET_START.len()).is_some_and(|start| start.eq_ignore_ascii_case(TICKET_START));
+    let starts = text
+        .get(..TICKET_START.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(TICKET_START));
     starts && text.len() > MESH_LABEL_BYTES_MAX && !text.contains(['.', '/'])
 }
 
@@ -130,8 +157,16 @@ mod tests {
 
     fn a_ticket(mesh: &str, topic: Option<&str>) -> Ticket {
         let multiaddrs = vec!["/ip4/192.0.2.1/tcp/6245".parse().unwrap()];
-        let peer = BootstrapPeer { peer: PEER.parse().unwrap(), multiaddrs };
-        Ticket::new(mesh.parse().unwrap(), topic.map(|topic| topic.parse().unwrap()), vec![peer]).unwrap()
+        let peer = BootstrapPeer {
+            peer: PEER.parse().unwrap(),
+            multiaddrs,
+        };
+        Ticket::new(
+            mesh.parse().unwrap(),
+            topic.map(|topic| topic.parse().unwrap()),
+            vec![peer],
+        )
+        .unwrap()
     }
 
     fn usage<T: std::fmt::Debug>(outcome: Result<T, Failure>) -> String {
@@ -160,7 +195,10 @@ mod tests {
         let positional: AddressOrTicket = "market.example/news".parse().unwrap();
         let ticket = a_ticket("market.example", Some("equities/us"));
         let (place, address) = Place::of_address(Some(positional), Some(ticket)).unwrap();
-        assert_eq!((address.to_string().as_str(), place.bootstrap.len()), ("maille://market.example/news", 1));
+        assert_eq!(
+            (address.to_string().as_str(), place.bootstrap.len()),
+            ("maille://market.example/news", 1)
+        );
     }
 
     #[test]
@@ -185,10 +223,29 @@ mod tests {
         let mut text = a_ticket("market.example", Some("equities/us")).to_string();
         let last = text.pop().unwrap();
         text.push(if last == 'q' { 'p' } else { 'q' });
-        assert!(text.parse::<AddressOrTicket>().unwrap_err().contains("the ticket is damaged"));
-        assert!(text.parse::<MeshOrTicket>().unwrap_err().contains("the ticket is damaged"));
+        assert!(
+            text.parse::<AddressOrTicket>()
+                .unwrap_err()
+                .contains("the ticket is damaged")
+        );
+        assert!(
+            text.parse::<MeshOrTicket>()
+                .unwrap_err()
+                .contains("the ticket is damaged")
+        );
         let long = format!("{}/x", "a".repeat(300));
-        for bad in ["", "/", "market.example", "a..b/x", "a/../b", "a b/x", "a/\u{7}", "🙂/x", "A.example/x", &long] {
+        for bad in [
+            "",
+            "/",
+            "market.example",
+            "a..b/x",
+            "a/../b",
+            "a b/x",
+            "a/\u{7}",
+            "🙂/x",
+            "A.example/x",
+            &long,
+        ] {
             assert!(bad.parse::<AddressOrTicket>().is_err(), "{bad:?}");
         }
         // A short name is a name, however it begins.

@@ -77,7 +77,10 @@ pub(crate) struct PubArgs {
 impl PubArgs {
     fn key_rule(&self) -> KeyRule {
         match (self.key_field, &self.key_json) {
-            (Some(field), _) => KeyRule::Field { field: usize::from(field), delimiter: self.delimiter },
+            (Some(field), _) => KeyRule::Field {
+                field: usize::from(field),
+                delimiter: self.delimiter,
+            },
             (None, Some(pointer)) => KeyRule::Json(pointer.clone()),
             (None, None) => KeyRule::None,
         }
@@ -111,7 +114,14 @@ pub(crate) async fn run(args: PubArgs, stop: Stop) -> Result<(), Failure> {
     introduce(&args, &address, &publisher)?;
 
     let progress = ProgressBar::new_spinner();
-    let mut session = Session { watch: member.watch(progress.clone()), publisher, progress, stop, address, records: 0 };
+    let mut session = Session {
+        watch: member.watch(progress.clone()),
+        publisher,
+        progress,
+        stop,
+        address,
+        records: 0,
+    };
     let outcome = session.run(&args).await;
     session.progress.finish_and_clear();
     shutdown(member.node).await;
@@ -128,11 +138,20 @@ pub(crate) async fn run(args: PubArgs, stop: Stop) -> Result<(), Failure> {
 fn introduce(args: &PubArgs, address: &Address, publisher: &Publisher<Bytes>) -> Result<(), Failure> {
     let id = publisher.id();
     say(&format!("publishing on {address} as {id}"));
-    say(&format!("to follow this publisher alone: maille sub {address} --publisher {id}"));
+    say(&format!(
+        "to follow this publisher alone: maille sub {address} --publisher {id}"
+    ));
     if args.json {
         let topic = address.topic().as_str();
         let (author, incarnation) = (id.to_string(), publisher.incarnation());
-        print_json(&Report { event: "publishing", topic, author, incarnation, records: None, neighbours: None })?;
+        print_json(&Report {
+            event: "publishing",
+            topic,
+            author,
+            incarnation,
+            records: None,
+            neighbours: None,
+        })?;
     }
     Ok(())
 }
@@ -151,13 +170,19 @@ impl Session {
     /// Publishes all of standard input, and returns to how many neighbours.
     async fn run(&mut self, args: &PubArgs) -> Result<usize, Failure> {
         self.progress.enable_steady_tick(PROGRESS_INTERVAL);
-        self.wait_for_subscribers(usize::from(args.wait_for), args.wait_timeout()).await?;
-        let Err(failure) = self.publish_lines(args).await else { return self.flush(args.mesh.endless()).await };
+        self.wait_for_subscribers(usize::from(args.wait_for), args.wait_timeout())
+            .await?;
+        let Err(failure) = self.publish_lines(args).await else {
+            return self.flush(args.mesh.endless()).await;
+        };
         // What came before is handed on all the same.
         let flushed = tokio::time::timeout(FLUSH_INTERRUPTED_TIMEOUT, self.publisher.flush()).await;
         let done = match flushed {
             Ok(Ok(flushed)) => published(self.records, flushed.neighbours),
-            _ => format!("published {}, not all of them acknowledged", counted_u64(self.records, "record")),
+            _ => format!(
+                "published {}, not all of them acknowledged",
+                counted_u64(self.records, "record")
+            ),
         };
         Err(match failure {
             Failure::Interrupted(_) => Failure::Interrupted(done),
@@ -171,7 +196,8 @@ impl Session {
             return Ok(());
         }
         let address = &self.address;
-        self.progress.set_message(format!("waiting for {} to {address}", counted(wanted, "subscriber")));
+        self.progress
+            .set_message(format!("waiting for {} to {address}", counted(wanted, "subscriber")));
         tokio::select! {
             biased;
             _ = self.stop.requested() => return Err(Failure::Interrupted("nothing was read".to_owned())),
@@ -215,8 +241,11 @@ impl Session {
     }
 
     async fn publish(&mut self, line: Line, keys: &KeyRule) -> Result<(), Failure> {
-        let unreadable = |reason: String| Failure::UnreadableInput(format!("line {} cannot be published: {reason}", line.number));
-        let key = keys.key_of(&line.bytes, KEY_BYTES_MAX).map_err(|error| unreadable(error.to_string()))?;
+        let unreadable =
+            |reason: String| Failure::UnreadableInput(format!("line {} cannot be published: {reason}", line.number));
+        let key = keys
+            .key_of(&line.bytes, KEY_BYTES_MAX)
+            .map_err(|error| unreadable(error.to_string()))?;
         let value = Bytes::from(line.bytes);
         let publishing = async {
             match key {
@@ -233,7 +262,8 @@ impl Session {
         }
         self.records += 1;
         if !self.progress.is_finished() {
-            self.progress.set_message(format!("published {}", counted_u64(self.records, "record")));
+            self.progress
+                .set_message(format!("published {}", counted_u64(self.records, "record")));
         }
         Ok(())
     }
@@ -268,7 +298,14 @@ impl Session {
 
     fn report(&self, event: &'static str, records: Option<u64>, neighbours: Option<usize>) -> Report<'_> {
         let (author, incarnation) = (self.publisher.id().to_string(), self.publisher.incarnation());
-        Report { event, topic: self.address.topic().as_str(), author, incarnation, records, neighbours }
+        Report {
+            event,
+            topic: self.address.topic().as_str(),
+            author,
+            incarnation,
+            records,
+            neighbours,
+        }
     }
 }
 
@@ -278,7 +315,11 @@ fn publish_failure(error: PublishError) -> Failure {
 
 /// The last line of standard error.
 fn published(records: u64, neighbours: usize) -> String {
-    format!("published {} to {}", counted_u64(records, "record"), counted(neighbours, "neighbour"))
+    format!(
+        "published {} to {}",
+        counted_u64(records, "record"),
+        counted(neighbours, "neighbour")
+    )
 }
 
 fn counted_u64(count: u64, noun: &str) -> String {
@@ -325,9 +366,17 @@ mod tests {
     #[test]
     fn waiting_has_an_end_unless_told_otherwise() {
         assert_eq!(parse("m.example/x").unwrap().wait_timeout(), Some(WAIT_TIMEOUT));
-        assert_eq!(parse("m.example/x --wait-timeout 2m").unwrap().wait_timeout(), Some(Duration::from_secs(120)));
+        assert_eq!(
+            parse("m.example/x --wait-timeout 2m").unwrap().wait_timeout(),
+            Some(Duration::from_secs(120))
+        );
         assert_eq!(parse("m.example/x --found").unwrap().wait_timeout(), None);
-        assert_eq!(parse("m.example/x --retry-forever --wait-timeout 5").unwrap().wait_timeout(), Some(Duration::from_secs(5)));
+        assert_eq!(
+            parse("m.example/x --retry-forever --wait-timeout 5")
+                .unwrap()
+                .wait_timeout(),
+            Some(Duration::from_secs(5))
+        );
         assert_eq!(parse("m.example/x").unwrap().wait_for, 1);
         assert!(parse("m.example/x --wait-for 9").is_err());
         assert!(parse("m.example/x --wait-timeout soon").is_err());
@@ -335,20 +384,43 @@ mod tests {
 
     #[test]
     fn keys_come_from_one_place() {
-        let comma = KeyRule::Field { field: 2, delimiter: Delimiter::Byte(b',') };
+        let comma = KeyRule::Field {
+            field: 2,
+            delimiter: Delimiter::Byte(b','),
+        };
         assert_eq!(parse("m.example/x --key-field 2").unwrap().key_rule(), comma);
-        let tab = KeyRule::Field { field: 1, delimiter: Delimiter::Byte(b'\t') };
-        assert_eq!(parse("m.example/x --key-field 1 --delimiter tab").unwrap().key_rule(), tab);
-        assert_eq!(parse("m.example/x --key-json /s").unwrap().key_rule(), KeyRule::Json("/s".parse().unwrap()));
+        let tab = KeyRule::Field {
+            field: 1,
+            delimiter: Delimiter::Byte(b'\t'),
+        };
+        assert_eq!(
+            parse("m.example/x --key-field 1 --delimiter tab").unwrap().key_rule(),
+            tab
+        );
+        assert_eq!(
+            parse("m.example/x --key-json /s").unwrap().key_rule(),
+            KeyRule::Json("/s".parse().unwrap())
+        );
         assert_eq!(parse("m.example/x").unwrap().key_rule(), KeyRule::None);
-        for bad in ["--key-field 0", "--key-field x", "--key-json s", "--key-field 1 --key-json /s", "--delimiter ;"] {
+        for bad in [
+            "--key-field 0",
+            "--key-field x",
+            "--key-json s",
+            "--key-field 1 --key-json /s",
+            "--delimiter ;",
+        ] {
             assert!(parse(&format!("m.example/x {bad}")).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn bad_places_are_usage_errors() {
-        for bad in ["market.example", "a..b/x", "m.example/x --bootstrap /ip4/127.0.0.1/tcp/1", "m.example/x --ticket maille1x"] {
+        for bad in [
+            "market.example",
+            "a..b/x",
+            "m.example/x --bootstrap /ip4/127.0.0.1/tcp/1",
+            "m.example/x --ticket maille1x",
+        ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
         assert!(parse("m.example/x --open --password-file f").is_err());

@@ -20,7 +20,8 @@ pub(crate) struct Stop(watch::Receiver<Option<Signal>>);
 impl Stop {
     /// Listens for signals from now on.
     pub(crate) fn install() -> Result<Self, Failure> {
-        let mut signals = Signals::listen().map_err(|error| Failure::other(format!("cannot listen for signals: {error}")))?;
+        let mut signals =
+            Signals::listen().map_err(|error| Failure::other(format!("cannot listen for signals: {error}")))?;
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
             let first = signals.next().await;
@@ -62,7 +63,10 @@ struct Signals {
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) -> Signal {

@@ -81,19 +81,29 @@ pub(crate) async fn run(mut args: SubArgs, stop: Stop) -> Result<(), Failure> {
     if !args.key.is_empty() {
         builder = builder.keys(args.key.clone());
     }
-    let subscriber = stop.or(builder.start()).await?.map_err(|error| Failure::Other(error.into()))?;
+    let subscriber = stop
+        .or(builder.start())
+        .await?
+        .map_err(|error| Failure::Other(error.into()))?;
     say(&format!("subscribed to {address} as {}", member.node.id()));
 
     let mut watch = member.watch(ProgressBar::hidden());
     let output = Output::standard();
-    let printer = Printer { address: &address, args: &args, output: &output };
+    let printer = Printer {
+        address: &address,
+        args: &args,
+        output: &output,
+    };
     let (end, records) = printer.print_all(subscriber, &mut watch, &stop).await;
     let outcome = match end {
         End::Interrupted => {
             output.finish_soon().await;
             Err(Failure::Interrupted(String::new()))
         }
-        end => stop.or(output.finish()).await?.and_then(|()| judge(end, records, &args, &address, &watch)),
+        end => stop
+            .or(output.finish())
+            .await?
+            .and_then(|()| judge(end, records, &args, &address, &watch)),
     };
     shutdown(member.node).await;
     outcome
@@ -138,7 +148,9 @@ fn timed_out(records: u64, count: Option<u64>, seconds: f64, met: bool, address:
         (Some(count), met) => {
             let came = counted(usize::try_from(records).unwrap_or(usize::MAX), "record");
             let why = if met { String::new() } else { format!(": {alone}") };
-            Err(Failure::CountNotReached(format!("{came} of {count} came in {seconds} s{why}")))
+            Err(Failure::CountNotReached(format!(
+                "{came} of {count} came in {seconds} s{why}"
+            )))
         }
         (None, true) => Ok(()),
         (None, false) => Err(Failure::NobodyThere(alone)),
@@ -170,7 +182,9 @@ impl Printer<'_> {
                 end = &mut ending => return (end, records),
                 event = subscriber.next() => event,
             };
-            let Some(event) = event else { return (End::MeshLeft, records) };
+            let Some(event) = event else {
+                return (End::MeshLeft, records);
+            };
             let is_record = matches!(event, Event::Record(_));
             if let Some(line) = self.line(event) {
                 let open = tokio::select! {
@@ -206,10 +220,18 @@ impl Printer<'_> {
 
 /// An event in the JSON shape; `None` for kinds this version does not know.
 fn topic_event(topic: &str, event: &Event<Bytes>) -> Option<TopicEvent> {
-    let shape = TopicEvent { topic: topic.to_owned(), ..TopicEvent::default() };
+    let shape = TopicEvent {
+        topic: topic.to_owned(),
+        ..TopicEvent::default()
+    };
     Some(match event {
         Event::Record(received) => record_event(shape, received),
-        Event::Gap { publisher, incarnation, from, to } => TopicEvent {
+        Event::Gap {
+            publisher,
+            incarnation,
+            from,
+            to,
+        } => TopicEvent {
             event: "gap",
             author: Some(publisher.to_string()),
             incarnation: Some(*incarnation),
@@ -218,10 +240,17 @@ fn topic_event(topic: &str, event: &Event<Bytes>) -> Option<TopicEvent> {
             missed: Some(to.saturating_sub(*from)),
             ..shape
         },
-        Event::Lagged { missed } => TopicEvent { event: "lagged", missed: Some(*missed), ..shape },
-        Event::Restarted { publisher, incarnation } => {
-            TopicEvent { event: "restarted", author: Some(publisher.to_string()), incarnation: Some(*incarnation), ..shape }
-        }
+        Event::Lagged { missed } => TopicEvent {
+            event: "lagged",
+            missed: Some(*missed),
+            ..shape
+        },
+        Event::Restarted { publisher, incarnation } => TopicEvent {
+            event: "restarted",
+            author: Some(publisher.to_string()),
+            incarnation: Some(*incarnation),
+            ..shape
+        },
         Event::Undecodable { cursor, error } => TopicEvent {
             event: "undecodable",
             author: Some(cursor.publisher.to_string()),
@@ -252,7 +281,12 @@ fn record_event(shape: TopicEvent, received: &Received<Bytes>) -> TopicEvent {
 fn sentence(event: &Event<Bytes>) -> Option<String> {
     let missing = |count: u64| counted(usize::try_from(count).unwrap_or(usize::MAX), "record");
     Some(match event {
-        Event::Gap { publisher, incarnation, from, to } => format!(
+        Event::Gap {
+            publisher,
+            incarnation,
+            from,
+            to,
+        } => format!(
             "gap: {} of {publisher} are missing (incarnation {incarnation}, from {from} to before {to})",
             missing(to.saturating_sub(*from))
         ),
@@ -306,7 +340,11 @@ mod tests {
         ] {
             let args = parse(&line).unwrap();
             assert!(args.address.is_some(), "{line}");
-            assert_eq!((args.key.clone(), args.publisher.len()), (vec!["A".to_owned(), "B".to_owned()], 2), "{line}");
+            assert_eq!(
+                (args.key.clone(), args.publisher.len()),
+                (vec!["A".to_owned(), "B".to_owned()], 2),
+                "{line}"
+            );
         }
         // One key that looks like an address is a key.
         let args = parse("--key m.example/x").unwrap();
@@ -318,7 +356,11 @@ mod tests {
         let args = parse("m.example/x --count 5 --timeout 1.5").unwrap();
         assert_eq!((args.count, args.timeout), (Some(5), Some(Duration::from_millis(1500))));
         for bad in ["--count 0", "--count -1", "--count x", "--timeout -1", "--publisher me"] {
-            assert_eq!(parse(&format!("m.example/x {bad}")).unwrap_err().exit_code(), 2, "{bad}");
+            assert_eq!(
+                parse(&format!("m.example/x {bad}")).unwrap_err().exit_code(),
+                2,
+                "{bad}"
+            );
         }
     }
 
@@ -327,14 +369,21 @@ mod tests {
         assert!(timed_out(0, None, 5.0, true, &address()).is_ok());
         assert_eq!(timed_out(0, None, 5.0, false, &address()).unwrap_err().code(), 4);
         assert_eq!(timed_out(3, Some(5), 5.0, false, &address()).unwrap_err().code(), 6);
-        let Err(Failure::CountNotReached(text)) = timed_out(1, Some(5), 2.5, true, &address()) else { panic!() };
+        let Err(Failure::CountNotReached(text)) = timed_out(1, Some(5), 2.5, true, &address()) else {
+            panic!()
+        };
         assert_eq!(text, "1 record of 5 came in 2.5 s");
     }
 
     #[test]
     fn what_is_not_a_record_has_the_same_shape() {
         let publisher: PeerId = PEER.parse().unwrap();
-        let gap = Event::Gap { publisher, incarnation: 9, from: 5, to: 8 };
+        let gap = Event::Gap {
+            publisher,
+            incarnation: 9,
+            from: 5,
+            to: 8,
+        };
         let json = String::from_utf8(json_line(&topic_event("equities/us", &gap).unwrap())).unwrap();
         assert_eq!(
             json,
@@ -343,10 +392,21 @@ mod tests {
                  \"sequence_end\":8,\"missed\":3,\"key\":null,\"sent_at\":null,\"received_at\":null}}\n"
             )
         );
-        assert!(sentence(&gap).unwrap().starts_with(&format!("gap: 3 records of {PEER} are missing")));
+        assert!(
+            sentence(&gap)
+                .unwrap()
+                .starts_with(&format!("gap: 3 records of {PEER} are missing"))
+        );
         let lagged = topic_event("x", &Event::Lagged { missed: 7 }).unwrap();
         assert_eq!((lagged.event, lagged.missed), ("lagged", Some(7)));
-        let restarted = topic_event("x", &Event::Restarted { publisher, incarnation: 10 }).unwrap();
+        let restarted = topic_event(
+            "x",
+            &Event::Restarted {
+                publisher,
+                incarnation: 10,
+            },
+        )
+        .unwrap();
         assert_eq!((restarted.event, restarted.incarnation), ("restarted", Some(10)));
     }
 }

@@ -67,7 +67,11 @@ struct Contents {
 pub(crate) fn run(args: TicketArgs) -> Result<(), Failure> {
     if let Some(ticket) = args.decode {
         let contents = Contents::of(&ticket);
-        return print_now(&if args.json { json_line(&contents) } else { contents.in_words().into_bytes() });
+        return print_now(&if args.json {
+            json_line(&contents)
+        } else {
+            contents.in_words().into_bytes()
+        });
     }
     let mut place = Place::of_mesh(args.mesh, args.ticket)?;
     place.bootstrap.splice(0..0, args.bootstrap);
@@ -92,7 +96,10 @@ fn make(place: Place) -> Result<Ticket, Failure> {
                 "{multiaddr} leaves open which peer is there, and a ticket cannot: add /p2p/ and the peer's id"
             )));
         };
-        peers.push(BootstrapPeer { peer, multiaddrs: vec![multiaddr.without_peer()] });
+        peers.push(BootstrapPeer {
+            peer,
+            multiaddrs: vec![multiaddr.without_peer()],
+        });
     }
     if peers.is_empty() {
         return Err(Failure::Usage(NO_PEERS.to_owned()));
@@ -102,7 +109,9 @@ fn make(place: Place) -> Result<Ticket, Failure> {
         Ticket::new(place.mesh, place.topic, peers).map_err(|error| Failure::Usage(format!("no ticket: {error}")))?;
     let held: usize = ticket.bootstrap().iter().map(|peer| peer.multiaddrs.len()).sum();
     if held < given {
-        say(&format!("note: the ticket has room for {held} of the {given} multiaddrs, the first ones were taken"));
+        say(&format!(
+            "note: the ticket has room for {held} of the {given} multiaddrs, the first ones were taken"
+        ));
     }
     Ok(ticket)
 }
@@ -111,7 +120,11 @@ fn make(place: Place) -> Result<Ticket, Failure> {
 fn qr(ticket: &Ticket) -> Result<String, Failure> {
     let code = QrCode::new(ticket.to_upper()).map_err(|error| Failure::other(format!("no QR code: {error}")))?;
     // Most terminals are dark: what is drawn is the light part.
-    Ok(code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
+    Ok(code
+        .render::<Dense1x2>()
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build())
 }
 
 impl Contents {
@@ -160,11 +173,17 @@ mod tests {
         let ticket = make(place("market.example/equities/us", &multiaddrs)).unwrap();
         assert_eq!(ticket.bootstrap().len(), 1, "two multiaddrs of one peer");
         let contents = Contents::of(&ticket.to_string().parse().unwrap());
-        assert_eq!((contents.mesh.as_str(), contents.topic.as_deref()), ("market.example", Some("equities/us")));
+        assert_eq!(
+            (contents.mesh.as_str(), contents.topic.as_deref()),
+            ("market.example", Some("equities/us"))
+        );
         assert_eq!(contents.bootstrap, multiaddrs);
         assert_eq!(
             contents.in_words(),
-            format!("mesh       market.example\ntopic      equities/us\nbootstrap  {}\nbootstrap  {}\n", multiaddrs[0], multiaddrs[1])
+            format!(
+                "mesh       market.example\ntopic      equities/us\nbootstrap  {}\nbootstrap  {}\n",
+                multiaddrs[0], multiaddrs[1]
+            )
         );
     }
 
