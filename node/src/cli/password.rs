@@ -77,12 +77,12 @@ pub(crate) fn read(source: Source, mesh: &MeshName, founding: bool) -> Result<Pa
             if founding && *text != *ask("Again: ")? {
                 return Err(Failure::Usage("the two passwords differ".to_owned()));
             }
-            (Password::parse(&text), "what was typed".to_owned())
+            (Password::parse(&text), "the password that was typed".to_owned())
         }
     };
     parsed.map_err(|error| match error {
-        PasswordError::Empty => Failure::Usage(format!("there is no password in {from}, it is empty: {THREE_WAYS}")),
-        other => Failure::Usage(format!("the password in {from} cannot be used: {other}")),
+        PasswordError::Empty => Failure::Usage(format!("{from} is empty: {THREE_WAYS}")),
+        other => Failure::Usage(format!("{from} cannot be used: {other}")),
     })
 }
 
@@ -189,8 +189,8 @@ mod tests {
             );
             told
         };
-        assert!(told(b"").contains("it is empty"));
-        assert!(told(b"\n").contains("it is empty"));
+        assert!(told(b"").contains("is empty"));
+        assert!(told(b"\n").contains("is empty"));
         assert!(told(b"canary\xff").contains("UTF-8"));
         assert!(told(b"canary\x07").contains("character"));
         assert!(told(b"canary\nmore").contains("more than one line"));
@@ -200,7 +200,7 @@ mod tests {
         assert!(usage(read(Source::File(directory.path().into()), &mesh(), false)).contains("cannot read"));
         let empty = usage(read(Source::Variable("".into()), &mesh(), false));
         assert!(
-            empty.contains("MAILLE_PASSWORD, it is empty") && empty.contains("--password-file FILE"),
+            empty.contains("MAILLE_PASSWORD is empty") && empty.contains("--password-file FILE"),
             "{empty}"
         );
     }
