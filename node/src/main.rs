@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The program `maille`. What it does is in `cli/`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run(std::env::args_os())
+}
