@@ -54,7 +54,14 @@ pub(crate) fn place(address: Option<Address>, ticket: Option<&Ticket>) -> Result
         let missing = || Failure::Usage("give an ADDRESS such as market.example/equities/us, or a ticket".to_owned());
         return address.map(|address| (address, Vec::new())).ok_or_else(missing);
     };
-    let peers = ticket.multiaddrs();
+    let named = ticket.bootstrap().iter();
+    let peers: Vec<Multiaddr> = named
+        .flat_map(|peer| {
+            peer.multiaddrs
+                .iter()
+                .filter_map(|multiaddr| multiaddr.clone().with_p2p(peer.peer).ok())
+        })
+        .collect();
     match (address, ticket.topic()) {
         (Some(address), _) if address.mesh() != ticket.mesh() => Err(Failure::Usage(format!(
             "the ticket leads to {}, not to {}: leave one of them out",

@@ -1,9 +1,10 @@
 //! Being asked to stop from outside. What is left to do then is the commands' own.
 
-use tokio::signal::unix::{SignalKind, signal};
-
-/// Resolves at SIGINT or SIGTERM; never, if the system gives no signals.
+/// Resolves at Ctrl-C (SIGINT) or SIGTERM; never, if the system gives no signals.
+#[cfg(unix)]
 pub(crate) async fn requested() {
+    use tokio::signal::unix::{SignalKind, signal};
+
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     match (interrupt, terminate) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
@@ -13,5 +14,13 @@ pub(crate) async fn requested() {
             }
         }
         _ => std::future::pending().await,
+    }
+}
+
+/// Resolves at Ctrl-C; never, if the system gives no signals.
+#[cfg(not(unix))]
+pub(crate) async fn requested() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
     }
 }
