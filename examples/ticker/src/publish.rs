@@ -102,7 +102,10 @@ async fn replay(args: &PublishArgs, outlet: &Outlet, mut ticks: mpsc::Receiver<S
             Some(Supply::Tick(tick)) => tick,
             Some(Supply::End { skipped }) => {
                 if args.skip_bad {
-                    say(&format!("skipped {skipped} bad rows"));
+                    say(&format!(
+                        "skipped {skipped} bad {}",
+                        if skipped == 1 { "row" } else { "rows" }
+                    ));
                 }
                 return (published, Ok(()));
             }

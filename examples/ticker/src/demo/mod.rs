@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     if args.json {
         print(&summary.json().to_string())?;
     } else {
-        print(&summary.text())?;
+        print(summary.text().trim_end())?;
     }
     summary
         .complaint()
