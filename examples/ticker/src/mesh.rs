@@ -1,0 +1,386 @@
+//! Everything the ticker asks of maille, in one place: nodes, meshes, ticks out, ticks in. No logic of the ticker.
+
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt;
+pub(crate) use maille::{Address, Credential, Multiaddr, Password, PeerId, Ticket};
+use maille::{Event, MeshName, Node, Publisher, Subscriber, Topic};
+
+use crate::exit::Failure;
+use crate::tick::Tick;
+
+/// For so long every peer met must have refused before a command ends as refused.
+const REFUSED_AFTER: Duration = Duration::from_secs(20);
+
+/// Where a node listens and whom it asks first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Network {
+    /// Empty: where maille listens unless told otherwise.
+    pub(crate) listen: Vec<Multiaddr>,
+    /// Nodes to begin with.
+    pub(crate) bootstrap: Vec<Multiaddr>,
+    /// Look for members on the local network too.
+    pub(crate) mdns: bool,
+}
+
+impl Network {
+    /// Loopback only, and nothing known but these multiaddrs.
+    pub(crate) fn loopback(bootstrap: Vec<Multiaddr>) -> Self {
+        let any_port = "/ip4/127.0.0.1/tcp/0"
+            .parse()
+            .expect("a constant multiaddr is well formed");
+        Self {
+            listen: vec![any_port],
+            bootstrap,
+            mdns: false,
+        }
+    }
+
+    async fn spawn(&self) -> Result<Node, Failure> {
+        let mut builder = Node::builder().bootstrap(self.bootstrap.clone()).mdns(self.mdns);
+        if !self.listen.is_empty() {
+            builder = builder.listen(self.listen.clone());
+        }
+        builder.spawn().await.map_err(|error| match error {
+            maille::SpawnError::NoPeerId { .. } => Failure::Usage(error.to_string()),
+            _ => Failure::Other(error.to_string()),
+        })
+    }
+}
+
+/// The address and the peers that ADDRESS and `--ticket` name together.
+pub(crate) fn place(address: Option<Address>, ticket: Option<&Ticket>) -> Result<(Address, Vec<Multiaddr>), Failure> {
+    let Some(ticket) = ticket else {
+        let missing = || Failure::Usage("give an ADDRESS such as market.example/equities/us, or a ticket".to_owned());
+        return address.map(|address| (address, Vec::new())).ok_or_else(missing);
+    };
+    let named = ticket.bootstrap().iter();
+    let peers: Vec<Multiaddr> = named
+        .flat_map(|peer| {
+            peer.multiaddrs
+                .iter()
+                .filter_map(|multiaddr| multiaddr.clone().with_p2p(peer.peer).ok())
+        })
+        .collect();
+    match (address, ticket.topic()) {
+        (Some(address), _) if address.mesh() != ticket.mesh() => Err(Failure::Usage(format!(
+            "the ticket leads to {}, not to {}: leave one of them out",
+            ticket.mesh(),
+            address.mesh()
+        ))),
+        (Some(address), _) => Ok((address, peers)),
+        (None, Some(topic)) => Ok((Address::new(ticket.mesh().clone(), topic.clone()), peers)),
+        (None, None) => {
+            let mesh = ticket.mesh();
+            Err(Failure::Usage(format!(
+                "the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/news"
+            )))
+        }
+    }
+}
+
+/// An address inside this program, from constant text.
+pub(crate) fn own_address(text: &str) -> Result<Address, Failure> {
+    text.parse().map_err(|error| Failure::Other(format!("{text}: {error}")))
+}
+
+/// A new password for a mesh that lives as long as the demo.
+pub(crate) fn new_credential() -> Credential {
+    Credential::password(Password::generate(&mut rand::rng()))
+}
+
+/// A node that joined no mesh and helps others meet.
+#[derive(Debug)]
+pub(crate) struct Helper(Node);
+
+impl Helper {
+    /// Starts it.
+    pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
+        network.spawn().await.map(Self)
+    }
+
+    /// Where it can be reached.
+    pub(crate) fn multiaddrs(&self) -> Vec<Multiaddr> {
+        self.0.multiaddrs()
+    }
+
+    /// Stops it.
+    pub(crate) async fn stop(self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// A node of its own in one mesh, on one topic.
+#[derive(Debug)]
+pub(crate) struct Member {
+    node: Node,
+    mesh: maille::Mesh,
+    topic: Topic<Tick>,
+}
+
+/// Where a node stands in its mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It met nobody.
+    Alone,
+    /// It met so many peers of the mesh, and all refused.
+    Refused(usize),
+    /// It has so many neighbours.
+    Joined(usize),
+}
+
+impl Member {
+    /// Starts a node and joins. Returns once the password is stretched; being alone is a state, not an error.
+    pub(crate) async fn join(network: &Network, address: &Address, credential: Credential) -> Result<Self, Failure> {
+        let node = network.spawn().await?;
+        let name: MeshName = address.mesh().clone();
+        let mesh = node
+            .join(name, credential)
+            .await
+            .map_err(|error| Failure::Other(error.to_string()))?;
+        let topic = mesh.topic(address.topic().clone());
+        Ok(Self { node, mesh, topic })
+    }
+
+    /// Who it is.
+    pub(crate) fn id(&self) -> PeerId {
+        self.node.id()
+    }
+
+    /// Where it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        match self.mesh.status() {
+            maille::Status::Alone => Standing::Alone,
+            maille::Status::Refused { peers } => Standing::Refused(peers),
+            maille::Status::Joined { neighbours } => Standing::Joined(neighbours),
+        }
+    }
+
+    /// Bytes its node wrote to all connections so far.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        self.node.metrics().bytes_sent
+    }
+
+    /// Resolves, with the sentence to end with, once every peer met refused for 20 s and no member was found.
+    pub(crate) async fn refused(&self) -> Failure {
+        let mut refused_since = None;
+        let mut statuses = self.mesh.status_changes();
+        loop {
+            match self.standing() {
+                Standing::Joined(_) => return std::future::pending().await,
+                Standing::Refused(_) => {
+                    refused_since.get_or_insert_with(tokio::time::Instant::now);
+                }
+                Standing::Alone => {}
+            }
+            let patience = async {
+                match refused_since {
+                    Some(since) => tokio::time::sleep_until(since + REFUSED_AFTER).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = patience => if let Standing::Refused(peers) = self.standing() {
+                    return Failure::Refused(format!(
+                        "none of {peers} peers on {} accepted this password: it may be wrong, or they are another group with the \
+                         same mesh name",
+                        self.mesh.name()
+                    ));
+                } else {
+                    refused_since = None;
+                },
+                status = statuses.next() => if status.is_none() {
+                    return Failure::Other("the mesh was left".to_owned());
+                },
+            }
+        }
+    }
+
+    /// Begins to publish.
+    pub(crate) async fn publisher(&self) -> Result<Outlet, Failure> {
+        self.topic
+            .publisher()
+            .await
+            .map(Outlet)
+            .map_err(|error| Failure::Other(error.to_string()))
+    }
+
+    /// Begins to listen, to all authors and symbols or only to these.
+    pub(crate) async fn subscribe(&self, authors: &[PeerId], symbols: &[String]) -> Result<Inlet, Failure> {
+        let mut builder = self.topic.subscribe();
+        if !authors.is_empty() {
+            builder = builder.publishers(authors.iter().copied());
+        }
+        if !symbols.is_empty() {
+            builder = builder.keys(symbols.iter().cloned());
+        }
+        builder
+            .start()
+            .await
+            .map(Inlet)
+            .map_err(|error| Failure::Other(error.to_string()))
+    }
+
+    /// Flushes, leaves and stops the node.
+    pub(crate) async fn stop(self) {
+        self.node.shutdown().await;
+    }
+}
+
+/// Where ticks go out.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlet(Publisher<Tick>);
+
+impl Outlet {
+    /// Waits until so many neighbours are subscribed; for ever, if they do not come.
+    pub(crate) async fn ready(&self, neighbours: usize) -> Result<(), Failure> {
+        self.0
+            .ready(neighbours)
+            .await
+            .map_err(|error| Failure::Other(error.to_string()))
+    }
+
+    /// Neighbours that are subscribed now.
+    pub(crate) fn subscribed(&self) -> usize {
+        self.0.subscribed()
+    }
+
+    /// Publishes under the symbol as key. Waits for room in the window, no longer.
+    pub(crate) async fn publish(&self, tick: &Tick) -> Result<(), Failure> {
+        let key = tick.symbol.clone();
+        self.0
+            .publish_keyed(key, tick)
+            .await
+            .map(drop)
+            .map_err(|error| Failure::Other(error.to_string()))
+    }
+
+    /// Waits until everything is acknowledged. Gives how many neighbours did.
+    pub(crate) async fn flush(&self) -> Result<usize, Failure> {
+        self.0
+            .flush()
+            .await
+            .map(|flushed| flushed.neighbours)
+            .map_err(|error| Failure::Other(error.to_string()))
+    }
+}
+
+/// Where ticks come in.
+#[derive(Debug)]
+pub(crate) struct Inlet(Subscriber<Tick>);
+
+/// What an [`Inlet`] hears.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    /// A tick. Its fields are not checked yet: see [`Tick::read`].
+    Tick(Arrival),
+    /// Something else.
+    Note(Note),
+}
+
+/// A tick and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    /// What was published.
+    pub(crate) tick: Tick,
+    /// Who signed it.
+    pub(crate) author: PeerId,
+    /// The author's run.
+    pub(crate) incarnation: u64,
+    /// Its number in that run.
+    pub(crate) sequence: u64,
+    /// By the author's clock.
+    pub(crate) sent_at: SystemTime,
+    /// By ours.
+    pub(crate) received_at: SystemTime,
+}
+
+/// What happened besides ticks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// Records that are missing and could not be had.
+    Gap {
+        /// Whose.
+        author: PeerId,
+        /// Of which run.
+        incarnation: u64,
+        /// The first missing one.
+        from: u64,
+        /// The one after the last missing one.
+        to: u64,
+    },
+    /// We were too slow.
+    Lagged {
+        /// For so many events.
+        missed: u64,
+    },
+    /// A publisher began anew.
+    Restarted {
+        /// Who.
+        author: PeerId,
+        /// The new run.
+        incarnation: u64,
+    },
+    /// A record that is no tick.
+    Undecodable {
+        /// Whose.
+        author: PeerId,
+    },
+}
+
+impl Inlet {
+    /// What comes next; none when the mesh was left.
+    pub(crate) async fn next(&mut self) -> Option<Heard> {
+        loop {
+            let note = match self.0.next().await? {
+                Event::Record(record) => {
+                    return Some(Heard::Tick(Arrival {
+                        tick: record.value,
+                        author: record.author,
+                        incarnation: record.cursor.incarnation,
+                        sequence: record.cursor.sequence,
+                        sent_at: record.sent_at,
+                        received_at: record.received_at,
+                    }));
+                }
+                Event::Gap {
+                    publisher,
+                    incarnation,
+                    from,
+                    to,
+                } => Note::Gap {
+                    author: publisher,
+                    incarnation,
+                    from,
+                    to,
+                },
+                Event::Lagged { missed } => Note::Lagged { missed },
+                Event::Restarted { publisher, incarnation } => Note::Restarted {
+                    author: publisher,
+                    incarnation,
+                },
+                Event::Undecodable { cursor, .. } => Note::Undecodable {
+                    author: cursor.publisher,
+                },
+                // Events of later versions that say nothing about ticks.
+                _ => continue,
+            };
+            return Some(Heard::Note(note));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Arrival {
+    /// One for tests of what is shown.
+    pub(crate) fn sample(sent_at: SystemTime) -> Self {
+        Self {
+            tick: Tick::default(),
+            author: PeerId::random(),
+            incarnation: 1,
+            sequence: 2,
+            sent_at,
+            received_at: sent_at,
+        }
+    }
+}
