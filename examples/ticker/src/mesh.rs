@@ -42,7 +42,7 @@ impl Network {
             builder = builder.listen(self.listen.clone());
         }
         builder.spawn().await.map_err(|error| match error {
-            maille::SpawnError::NoPeerId { .. } => Failure::Usage(error.to_string()),
+            maille::SpawnError::Bootstrap(error) => Failure::Usage(error.to_string()),
             _ => Failure::Other(error.to_string()),
         })
     }

@@ -1,5 +1,6 @@
 //! The handle of a node.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use libp2p::{Multiaddr, PeerId};
@@ -7,10 +8,11 @@ use maille_proto::SESSION_BYTES;
 use rand::RngExt;
 use tokio::sync::oneshot;
 
-use super::{Credential, JoinError, Mesh, NodeBuilder, NodeEvents};
+use super::{Credential, JoinError, Mesh, NodeBuilder, NodeEvents, SpawnError};
 use crate::core::admission::MeshKey;
 use crate::metrics::Metrics;
 use crate::net::{Command, NodeLink};
+use crate::store::DataDir;
 use crate::types::MeshName;
 
 /// The epoch of a mesh without a manifest.
@@ -27,9 +29,17 @@ pub struct Node {
 
 impl Node {
     /// Starts to describe a node.
-    #[must_use]
     pub fn builder() -> NodeBuilder {
         NodeBuilder::new()
+    }
+
+    /// Who a node with this data directory is. Creates the directory and the identity if they are missing.
+    ///
+    /// # Errors
+    /// [`SpawnError::DataDir`] and [`SpawnError::Identity`], also while a node has the directory open.
+    pub fn identity_in(data_dir: impl AsRef<Path>) -> Result<PeerId, SpawnError> {
+        let identity = DataDir::open(data_dir.as_ref())?.identity()?;
+        Ok(identity.public().to_peer_id())
     }
 
     pub(crate) fn new(link: Arc<NodeLink>) -> Self {

@@ -116,7 +116,7 @@ pub(crate) fn builder(network: &NetworkOptions, more_bootstrap: &[PeerMultiaddr]
 /// Starts a node.
 pub(crate) async fn spawn(builder: NodeBuilder, stop: &Stop) -> Result<Node, Failure> {
     stop.or(builder.spawn()).await?.map_err(|error| match error {
-        SpawnError::NoPeerId { .. } => Failure::Usage(error.to_string()),
+        SpawnError::Bootstrap(error) => Failure::Usage(error.to_string()),
         other => Failure::Other(other.into()),
     })
 }

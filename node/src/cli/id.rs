@@ -38,7 +38,7 @@ struct Identity {
 /// Runs `maille id`.
 pub(crate) fn run(args: &IdArgs) -> Result<(), Failure> {
     let directory = args.data_dir.clone().map_or_else(default_data_dir, Ok)?;
-    let peer = maille::identity_in(&directory)
+    let peer = maille::Node::identity_in(&directory)
         .map_err(|error| Failure::Other(error.into()))?
         .to_string();
     print_now(&if args.json {
