@@ -4,5 +4,9 @@
 //! past facts, actions are verbs that `net/` performs.
 
 pub mod admission;
+pub mod kad_mode;
 pub mod neighbours;
+pub mod providers;
+pub mod stand_in;
+pub mod strangers;
 pub mod stream;

@@ -1,0 +1,185 @@
+//! The plan: what the neighbourhood lacks, and which candidates to approach for it.
+
+use std::{cmp::Reverse, time::Instant};
+
+use libp2p::PeerId;
+use rand::{RngExt, seq::IteratorRandom};
+
+use super::{
+    Action, Neighbours,
+    approaches::{Blocked, Reason},
+    budget::{Dial, Guess},
+    candidates::Candidate,
+    lookups::Need,
+    marks::{self, LOW, TARGET, TOPIC_MIN, TOPIC_TARGET},
+};
+use crate::core::stand_in::TopicHint;
+
+/// What candidates are good for now.
+#[derive(Debug)]
+struct Wants {
+    alone: bool,
+    /// Below the high mark.
+    room: bool,
+    /// Neighbours lacking, on whatever topic.
+    fill: usize,
+    /// Neighbours lacking on own topics.
+    topics: Vec<(TopicHint, usize)>,
+}
+
+impl Wants {
+    /// Why to approach a candidate, if there is a reason.
+    fn reason(&self, candidate: &Candidate, now: Instant) -> Option<Reason> {
+        match () {
+            () if candidate.is_duty(self.alone, now) && (self.room || !candidate.reached) => Some(Reason::Duty),
+            () if self.topics_served(candidate) > 0 => Some(Reason::Topic),
+            () if self.fill > 0 => Some(Reason::Fill),
+            () => None,
+        }
+    }
+
+    fn topics_served(&self, candidate: &Candidate) -> usize {
+        self.topics
+            .iter()
+            .filter(|(topic, lacking)| *lacking > 0 && candidate.topics.contains(topic))
+            .count()
+    }
+
+    /// A candidate is being approached: others are wanted less.
+    fn count(&mut self, candidate: &Candidate) {
+        self.fill = self.fill.saturating_sub(1);
+        for (topic, lacking) in &mut self.topics {
+            if candidate.topics.contains(topic) {
+                *lacking = lacking.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl Neighbours {
+    /// Begins the approaches that are wanted and allowed now; returns when there may be more to begin.
+    pub(super) fn plan(&mut self, now: Instant, out: &mut Vec<Action>) -> Option<Instant> {
+        while let Some(peer) = self.approaches.overdue(now) {
+            self.failed(peer, now);
+        }
+        let mut wants = self.wants();
+        let mut again_at: Option<Instant> = None;
+        let mut sooner = |at: Instant| again_at = Some(again_at.map_or(at, |earliest| earliest.min(at)));
+        let mut ready = Vec::new();
+        for (peer, candidate) in self.candidates.iter() {
+            let Some(ready_at) = candidate.ready_at() else { continue };
+            let Some(reason) = wants.reason(candidate, now) else {
+                continue;
+            };
+            if ready_at > now {
+                sooner(ready_at);
+            } else {
+                let rank = (
+                    candidate.troubles(),
+                    Reverse(wants.topics_served(candidate)),
+                    self.rng.random::<u32>(),
+                );
+                ready.push(((reason, rank), *peer));
+            }
+        }
+        ready.sort_unstable();
+        for (_, peer) in ready {
+            let candidate = self.candidates.get(&peer).expect("it was among the candidates above");
+            // Those before it may have been enough.
+            let Some(reason) = wants.reason(candidate, now) else {
+                continue;
+            };
+            wants.count(candidate);
+            if let Err(Blocked::Until(at)) = self.approach(peer, reason, now, out) {
+                sooner(at);
+            }
+        }
+        again_at
+    }
+
+    /// Once in a while a neighbour makes room for a member never met, or for one that could not be reached when last
+    /// tried: it may be what is left of a part that was cut off long ago.
+    pub(super) fn rotate(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.candidates.forget_stale(now);
+        if self.filling || self.neighbours.len() <= LOW {
+            return;
+        }
+        let other = self.candidates.iter().filter(|(_, candidate)| {
+            candidate.is_named()
+                && (!candidate.met || candidate.troubles() > 0)
+                && candidate.ready_at().is_some_and(|at| at <= now)
+        });
+        if let Some(peer) = other.map(|(peer, _)| *peer).choose(&mut self.rng) {
+            // If it cannot be paid for now, the next turn will do.
+            let _ = self.approach(peer, Reason::Rotate, now, out);
+        }
+    }
+
+    /// What the node lacks, as far as it makes look-ups urgent.
+    pub(super) fn need_now(&self) -> Need {
+        match self.neighbours.len() {
+            0 => Need::Alone,
+            count if count < LOW || !self.topics_in_need().is_empty() => Need::Few,
+            _ => Need::None,
+        }
+    }
+
+    /// Own topics with fewer neighbours than the least.
+    pub(super) fn topics_in_need(&self) -> Vec<TopicHint> {
+        let on = marks::on_topics(&self.own_topics, &self.neighbours);
+        self.own_topics
+            .iter()
+            .zip(on)
+            .filter(|(_, on)| *on < TOPIC_MIN)
+            .map(|(topic, _)| *topic)
+            .collect()
+    }
+
+    /// The high mark now.
+    pub(super) fn high(&self) -> usize {
+        marks::high(self.own_topics.len())
+    }
+
+    fn wants(&self) -> Wants {
+        let count = self.neighbours.len();
+        let room = count < self.high();
+        // At the high mark only a topic in need is worth exchanging a neighbour for.
+        let aim = if room { TOPIC_TARGET } else { TOPIC_MIN };
+        let on = marks::on_topics(&self.own_topics, &self.neighbours);
+        let mut wants = Wants {
+            alone: count == 0,
+            room,
+            fill: if self.filling { TARGET.saturating_sub(count) } else { 0 },
+            topics: self
+                .own_topics
+                .iter()
+                .zip(on)
+                .map(|(topic, on)| (*topic, aim.saturating_sub(on)))
+                .collect(),
+        };
+        for candidate in self.approaches.peers().filter_map(|peer| self.candidates.get(peer)) {
+            wants.count(candidate);
+        }
+        wants
+    }
+
+    fn approach(&mut self, peer: PeerId, reason: Reason, now: Instant, out: &mut Vec<Action>) -> Result<(), Blocked> {
+        let alone = self.neighbours.is_empty();
+        let candidate = self.candidates.get_mut(&peer).expect("only candidates are approached");
+        let named = candidate.is_named();
+        let guess = match () {
+            () if candidate.met => Guess::Free,
+            () if named => Guess::Named,
+            () => Guess::Other,
+        };
+        self.approaches
+            .begin(peer, reason, guess, candidate.dials_freely(alone), alone, now)?;
+        candidate.busy = true;
+        out.push(Action::Approach {
+            peer,
+            multiaddrs: candidate.multiaddrs.clone(),
+            named,
+        });
+        Ok(())
+    }
+}
