@@ -1,7 +1,7 @@
 //! Mutated messages: no decoder panics, none lets through what it should refuse, none grows the process.
 //!
-//! 20,000 inputs a decoder; another number with `MAILLE_MUTATIONS=1000000`, another seed with `MAILLE_SEED=7`. One test,
-//! because it reads the process's peak memory.
+//! 20,000 inputs a decoder; another number with `MAILLE_MUTATIONS=1000000`, another seed with `MAILLE_SEED=7`. One
+//! test, because it reads the process's peak memory.
 
 mod common;
 

@@ -218,6 +218,7 @@ mod tests {
         ] {
             assert_eq!(position.advance(&cursor), None);
             assert_eq!(position.next(&peer(1)), Some(next));
+            assert!(!position.covers(&next), "what comes next was not passed");
         }
         assert!(position.covers(&at(1, 6, 77)) && position.covers(&at(1, 5, u64::MAX)));
         assert!(!position.covers(&at(1, 7, 0)) && !position.covers(&at(2, 1, 0)));

@@ -1,6 +1,6 @@
 //! Tickets, whole and damaged.
 
-use bech32::Bech32;
+use bech32::{Bech32, ByteIterExt, Fe32IterExt};
 use libp2p::identity::Keypair;
 use maille_proto::TICKET_BYTES_MAX;
 use proptest::{collection::vec, prelude::*};
@@ -170,6 +170,24 @@ fn every_mistyped_or_lost_character_is_noticed() {
         }
     }
     assert_eq!(parse(&text[..text.len() - 40]), Err(TicketParseError::Damaged));
+}
+
+#[test]
+fn a_ticket_has_one_text() {
+    let mut characters: Vec<Fe32> = [1, 10, 1, b'm'].into_iter().bytes_to_fes().collect();
+    let text = |characters: &[Fe32]| -> String {
+        characters
+            .iter()
+            .copied()
+            .with_checksum::<Bech32m>(&prefix())
+            .chars()
+            .collect()
+    };
+    assert!(parse(&text(&characters)).is_ok());
+    // 32 bits in 7 characters: the last 3 bits mean nothing, and the checksum is right whatever they are.
+    let last = characters.last_mut().unwrap();
+    *last = Fe32::try_from(last.to_u8() | 1).unwrap();
+    assert_eq!(parse(&text(&characters)), Err(TicketParseError::Damaged));
 }
 
 #[test]
