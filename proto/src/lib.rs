@@ -1,4 +1,5 @@
-//! The wire formats of maille: protobuf messages, their bounds, and decoders that check them before they allocate. What the bytes mean is said in the .proto files; what to do about them is not decided here.
+//! The wire formats of maille: protobuf messages, their bounds, and decoders that check them before they allocate.
+//! What the bytes mean is said in the .proto files; what to do about them is not decided here.
 //!
 //! ```
 //! use maille_proto::{admission::{Message, Ready}, decode_admission, encode_admission};
