@@ -142,8 +142,8 @@ const PEER_CACHE: &[Rule] = &[Rule::message(
 /// One message of the handshake: an `AdmissionFrame` without the length before it.
 ///
 /// # Errors
-/// When it is longer than 512 bytes (8,192 for `Accept`), does not carry exactly one known message, or a field of that has
-/// the wrong length.
+/// When it is longer than 512 bytes (8,192 for `Accept`), does not carry exactly one known message, or a field of that
+/// has the wrong length.
 pub fn decode_admission(bytes: &[u8]) -> Result<admission::Message, DecodeError> {
     const WHAT: &str = "a handshake message";
     cap(WHAT, bytes, ACCEPT_FRAME_BYTES_MAX)?;
@@ -175,8 +175,8 @@ pub fn decode_welcome(bytes: &[u8]) -> Result<admission::Welcome, DecodeError> {
 /// One control message without the length before it; `None` for one of a later version, to be ignored.
 ///
 /// # Errors
-/// When it is longer than [`CONTROL_FRAME_BYTES_MAX`], carries more than one message, or a count or length is outside its
-/// bounds.
+/// When it is longer than [`CONTROL_FRAME_BYTES_MAX`], carries more than one message, or a count or length is outside
+/// its bounds.
 pub fn decode_control(bytes: &[u8]) -> Result<Option<control::Message>, DecodeError> {
     const WHAT: &str = "a control message";
     cap(WHAT, bytes, CONTROL_FRAME_BYTES_MAX)?;

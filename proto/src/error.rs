@@ -14,10 +14,10 @@ pub enum DecodeError {
         /// The longest allowed.
         bytes_max: usize,
     },
-    /// Not protobuf, or cut short.
-    #[error("not a protobuf message, or cut short")]
+    /// Not protobuf, cut short, or with a field of another type than the message has.
+    #[error("malformed protobuf, or cut short")]
     Malformed,
-    /// Protobuf, but not of this message: a field of another type, or text that is not UTF-8.
+    /// Protobuf, but not of this message, as text that is not UTF-8.
     #[error("not this protobuf message")]
     Protobuf(#[from] prost::DecodeError),
     /// A field is shorter or longer than it may be.

@@ -21,8 +21,8 @@ pub fn with_length(message: &[u8]) -> Vec<u8> {
 
 /// Reads the length before a message from the first bytes of a stream: the length, and how many bytes it took.
 ///
-/// `None`: more bytes are needed. A length above `bytes_max` is an error as soon as it is certain, before anything of the
-/// message is there.
+/// `None`: more bytes are needed. A length above `bytes_max` is an error as soon as it is certain, before anything of
+/// the message is there.
 ///
 /// # Errors
 /// [`DecodeError::TooLong`], or [`DecodeError::LengthPrefix`] for an encoding that is not minimal.

@@ -1,4 +1,4 @@
-//! The wire formats of maille: protobuf messages, their bounds, and decoders that check the bounds before they allocate.
+//! The wire formats of maille: protobuf messages, their bounds, and decoders that check them before they allocate.
 //! What the bytes mean is said in the .proto files; what to do about them is not decided here.
 //!
 //! ```

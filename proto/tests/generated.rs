@@ -1,4 +1,4 @@
-//! The committed Rust of the .proto files is what the .proto files say. With `MAILLE_PROTO_WRITE=1` it is written instead.
+//! The committed Rust of the .proto files is what the .proto files say. `MAILLE_PROTO_WRITE=1` writes it.
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 

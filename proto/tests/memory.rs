@@ -40,7 +40,7 @@ fn empty_elements_do_not_cost_memory() {
         return;
     };
     let growth_kib = after_kib - before_kib;
-    println!("peak memory grew by {growth_kib} KiB");
+    eprintln!("peak memory grew by {growth_kib} KiB");
     assert!(growth_kib <= GROWTH_KIB_MAX, "peak memory grew by {growth_kib} KiB");
 }
 

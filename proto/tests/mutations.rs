@@ -1,7 +1,7 @@
 //! Mutated messages: no decoder panics, none lets through what it should refuse, none grows the process.
 //!
-//! 20,000 inputs a decoder; another number with `MAILLE_MUTATIONS=1000000`, another seed with `MAILLE_SEED=7`. One test,
-//! because it reads the process's peak memory.
+//! 20,000 inputs a decoder; another number with `MAILLE_MUTATIONS=1000000`, another seed with `MAILLE_SEED=7`. One
+//! test, because it reads the process's peak memory.
 
 mod common;
 
@@ -24,7 +24,7 @@ const INPUT_BYTES_MAX: usize = 20_000;
 fn mutated_inputs_are_refused_or_valid() {
     let number = |name: &str, default| env::var(name).map_or(default, |value| value.parse().unwrap());
     let (mutations, seed) = (number("MAILLE_MUTATIONS", MUTATIONS), number("MAILLE_SEED", SEED));
-    println!("{mutations} mutated inputs a decoder, MAILLE_SEED={seed}");
+    eprintln!("{mutations} mutated inputs a decoder, MAILLE_SEED={seed}");
     let mut run = Run {
         random: SplitMix64(seed),
         mutations,
@@ -83,7 +83,7 @@ fn mutated_inputs_are_refused_or_valid() {
 
     if let (Some(before_kib), Some(after_kib)) = (before_kib, common::peak_memory_kib()) {
         let growth_kib = after_kib - before_kib;
-        println!("peak memory grew by {growth_kib} KiB");
+        eprintln!("peak memory grew by {growth_kib} KiB");
         assert!(growth_kib < GROWTH_KIB_MAX, "peak memory grew by {growth_kib} KiB");
     }
 }
@@ -109,7 +109,7 @@ impl Run {
                 check(message, &bytes);
             }
         }
-        println!("{name}: {accepted} of {} accepted", self.mutations);
+        eprintln!("{name}: {accepted} of {} accepted", self.mutations);
         // Otherwise the mutations are too gentle or too rough to show anything.
         assert!(
             (self.mutations / 200..self.mutations).contains(&accepted),

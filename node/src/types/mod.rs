@@ -1,1 +1,30 @@
 //! The words of maille as types: parsed once, never invalid afterwards. Nothing here does I/O.
+
+mod address;
+mod cursor;
+mod mesh_name;
+mod multiaddrs;
+mod name_error;
+mod passphrase;
+mod password;
+mod position;
+mod prefix;
+mod rendezvous;
+mod ticket;
+mod ticket_error;
+mod topic_name;
+
+pub use self::{
+    address::{Address, AddressError},
+    cursor::{Cursor, CursorError},
+    mesh_name::MeshName,
+    multiaddrs::{MultiaddrError, PeerMultiaddr},
+    name_error::{NameError, NameKind},
+    password::{Password, PasswordError, STRENGTH_GUESSES_LOG2_MIN, Strength},
+    position::{Position, PositionError},
+    prefix::{IpPrefix, WidePrefix, is_globally_routable, is_loopback, is_private},
+    rendezvous::{TopicHint, mesh_key, topic_key},
+    ticket::{BootstrapPeer, Ticket},
+    ticket_error::{TicketError, TicketParseError},
+    topic_name::TopicName,
+};
