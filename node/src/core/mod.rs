@@ -6,7 +6,7 @@
 pub mod admission;
 pub mod kad_mode;
 pub mod neighbours;
+mod network;
 pub mod providers;
-pub mod stand_in;
 pub mod strangers;
 pub mod stream;

@@ -20,7 +20,8 @@ use rand::{
     seq::{IteratorRandom, SliceRandom},
 };
 
-use super::stand_in::IpPrefix;
+use super::network::Network;
+use crate::types::IpPrefix;
 
 /// Providers of one key.
 pub const KEY_PROVIDERS_MAX: usize = 256;
@@ -61,9 +62,14 @@ pub struct Providers {
     own: BTreeSet<Key>,
     keys: BTreeMap<Key, BTreeMap<PeerId, Provider>>,
     /// The same entries by wider network.
-    networks: BTreeMap<IpPrefix, BTreeSet<(Key, PeerId)>>,
+    networks: BTreeMap<Network, BTreeSet<(Key, PeerId)>>,
     entries: usize,
+    /// Nothing expires before.
+    expiry_at: Option<Instant>,
 }
+
+/// Entries looked at to find a key that can go.
+const KEY_TRIES_MAX: usize = 64;
 
 impl Providers {
     /// An empty store of the node `me`.
@@ -75,6 +81,7 @@ impl Providers {
             keys: BTreeMap::new(),
             networks: BTreeMap::new(),
             entries: 0,
+            expiry_at: None,
         }
     }
 
@@ -107,10 +114,11 @@ impl Providers {
         };
         self.keys.entry(key.into()).or_default().insert(provider, entry);
         self.networks
-            .entry(prefix.wider())
+            .entry(Network::around(prefix))
             .or_default()
             .insert((key.into(), provider));
         self.entries += 1;
+        self.expiry_at.get_or_insert(now + PROVIDER_TTL);
         true
     }
 
@@ -149,6 +157,9 @@ impl Providers {
 
     /// Forgets those whose time is over. Answers leave them out anyway; call it once a minute for the memory's sake.
     pub fn expire(&mut self, now: Instant) {
+        if self.expiry_at.is_none_or(|at| at > now) {
+            return;
+        }
         let over = |(key, providers): (&Key, &BTreeMap<PeerId, Provider>)| {
             let over = providers.iter().filter(|(_, entry)| entry.expires_at <= now);
             over.map(|(peer, _)| (key.clone(), *peer)).collect::<Vec<_>>()
@@ -157,6 +168,12 @@ impl Providers {
         for (key, peer) in over {
             self.remove_entry(&key, &peer);
         }
+        self.expiry_at = self
+            .keys
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(|entry| entry.expires_at)
+            .min();
     }
 
     /// How many entries there are, own keys not counted.
@@ -181,7 +198,7 @@ impl Providers {
     fn make_room(&mut self, key: &[u8], prefix: IpPrefix, now: Instant) -> bool {
         self.make_room_at_address(key, prefix);
         self.make_room_under_key(key);
-        let network = prefix.wider();
+        let network = Network::around(prefix);
         if !is_this_machine(prefix) && self.entries_of(network) >= NETWORK_ENTRIES_MAX {
             self.remove_random_of(network);
         }
@@ -215,9 +232,9 @@ impl Providers {
         if providers.len() < KEY_PROVIDERS_MAX {
             return;
         }
-        let mut networks: BTreeMap<IpPrefix, Vec<PeerId>> = BTreeMap::new();
+        let mut networks: BTreeMap<Network, Vec<PeerId>> = BTreeMap::new();
         for (peer, entry) in providers {
-            networks.entry(entry.prefix.wider()).or_default().push(*peer);
+            networks.entry(Network::around(entry.prefix)).or_default().push(*peer);
         }
         let most = networks.values().map(Vec::len).max().unwrap_or(0);
         let fullest = networks.into_values().filter(|peers| peers.len() == most).flatten();
@@ -237,13 +254,13 @@ impl Providers {
             return false;
         };
         let entries = self.networks.get(&network).into_iter().flatten();
-        let is_alone = |key: &Key| {
+        let tried = entries.map(|(key, _)| key).sample(self.rng.get_mut(), KEY_TRIES_MAX);
+        let is_alone = |key: &&Key| {
             self.keys
-                .get(key)
-                .is_some_and(|providers| providers.values().all(|entry| entry.prefix.wider() == network))
+                .get(*key)
+                .is_some_and(|p| p.values().all(|entry| Network::around(entry.prefix) == network))
         };
-        let alone: BTreeSet<&Key> = entries.map(|(key, _)| key).filter(|key| is_alone(key)).collect();
-        let Some(key) = alone.into_iter().choose(self.rng.get_mut()).cloned() else {
+        let Some(key) = tried.into_iter().find(is_alone).cloned() else {
             return false;
         };
         let peers: Vec<PeerId> = self
@@ -259,18 +276,18 @@ impl Providers {
         true
     }
 
-    fn fullest_network(&self) -> Option<IpPrefix> {
+    fn fullest_network(&self) -> Option<Network> {
         self.networks
             .iter()
             .max_by_key(|(_, entries)| entries.len())
             .map(|(network, _)| *network)
     }
 
-    fn entries_of(&self, network: IpPrefix) -> usize {
+    fn entries_of(&self, network: Network) -> usize {
         self.networks.get(&network).map_or(0, BTreeSet::len)
     }
 
-    fn remove_random_of(&mut self, network: IpPrefix) {
+    fn remove_random_of(&mut self, network: Network) {
         let entries = self.networks.get(&network).into_iter().flatten();
         if let Some((key, peer)) = entries.choose(self.rng.get_mut()).cloned() {
             self.remove_entry(&key, &peer);
@@ -287,7 +304,7 @@ impl Providers {
         if providers.is_empty() {
             self.keys.remove(key);
         }
-        let network = entry.prefix.wider();
+        let network = Network::around(entry.prefix);
         if let Some(entries) = self.networks.get_mut(&network) {
             entries.remove(&(Key::from(key), *provider));
             if entries.is_empty() {

@@ -34,11 +34,14 @@ fn check(store: &Providers) {
             .all(|providers| !providers.is_empty() && providers.len() <= KEY_PROVIDERS_MAX)
     );
     for (network, entries) in &store.networks {
-        assert!(is_this_machine(*network) || entries.len() <= NETWORK_ENTRIES_MAX);
+        assert!(
+            matches!(network, Network::Whole(prefix) if is_this_machine(*prefix))
+                || entries.len() <= NETWORK_ENTRIES_MAX
+        );
         assert!(
             entries
                 .iter()
-                .all(|(key, peer)| store.keys[key][peer].prefix.wider() == *network)
+                .all(|(key, peer)| Network::around(store.keys[key][peer].prefix) == *network)
         );
     }
 }
@@ -132,7 +135,7 @@ fn a_flood_of_keys_pushes_out_its_own() {
         assert!(add(&mut store, &n.to_be_bytes(), 1_000 + n, flood(n), now));
     }
     check(&store);
-    assert_eq!(store.networks[&flood(0)].len(), NETWORK_ENTRIES_MAX);
+    assert_eq!(store.networks[&Network::around(flood(0))].len(), NETWORK_ENTRIES_MAX);
     assert!(store.keys[&b"mesh"[..]].contains_key(&peer(2)));
 
     // Many networks fill all keys; an honest newcomer still opens one.

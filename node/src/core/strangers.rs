@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::stand_in::IpPrefix;
+use super::network::Network;
+use crate::types::IpPrefix;
 
 /// Strangers' connections of a member.
 pub const MEMBER_STRANGERS_MAX: usize = 64;
@@ -182,11 +183,11 @@ impl Strangers {
     /// The oldest of the fullest prefix; kept ones only if there are no others.
     fn least_deserving(&self) -> Option<u64> {
         let stranger = |id: &u64| self.connections.get(id).map(|entry| (*id, entry));
-        let mut counts: BTreeMap<IpPrefix, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<Network, usize> = BTreeMap::new();
         for (_, entry) in self.strangers.iter().filter_map(stranger) {
-            *counts.entry(entry.prefix.wider()).or_default() += 1;
+            *counts.entry(Network::around(entry.prefix)).or_default() += 1;
         }
-        let fullness = |entry: &Connection| counts.get(&entry.prefix.wider()).copied().unwrap_or(0);
+        let fullness = |entry: &Connection| counts.get(&Network::around(entry.prefix)).copied().unwrap_or(0);
         let by_merit = |(id, entry): &(u64, &Connection)| (entry.kept, usize::MAX - fullness(entry), entry.since, *id);
         self.strangers
             .iter()
@@ -227,6 +228,7 @@ mod tests {
         }
     }
 
+    const NONE: [u64; 0] = [];
     const HOME: IpPrefix = IpPrefix::V4([192, 0, 2, 1]);
 
     #[test]
@@ -235,7 +237,7 @@ mod tests {
         let at = |s| start + Duration::from_secs(s);
         let mut strangers = Strangers::new(MEMBER_STRANGERS_MAX);
         for connection in 1..=4 {
-            assert_eq!(handle(&mut strangers, connect(connection, HOME), start), []);
+            assert_eq!(handle(&mut strangers, connect(connection, HOME), start), NONE);
         }
         let kept = Input::Connected {
             connection: 5,
@@ -248,12 +250,12 @@ mod tests {
         handle(&mut strangers, Input::Admitted { connection: 4 }, at(1));
         handle(&mut strangers, Input::Active { connection: 4 }, at(2));
         assert_eq!(strangers.next_deadline(), Some(at(30)));
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(29)), []);
+        assert_eq!(handle(&mut strangers, Input::TimedOut, at(29)), NONE);
         assert_eq!(handle(&mut strangers, Input::TimedOut, at(30)), [1]);
-        assert_eq!(handle(&mut strangers, Input::Released { connection: 4 }, at(45)), []);
+        assert_eq!(handle(&mut strangers, Input::Released { connection: 4 }, at(45)), NONE);
         assert_eq!(handle(&mut strangers, Input::TimedOut, at(50)), [2]);
         assert_eq!(handle(&mut strangers, Input::TimedOut, at(75)), [4]);
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(1_000)), []);
+        assert_eq!(handle(&mut strangers, Input::TimedOut, at(1_000)), NONE);
         assert_eq!((strangers.count(), strangers.next_deadline()), (1, None));
     }
 

@@ -143,7 +143,7 @@ mod tests {
         (0..=seconds * 10)
             .filter(|tenth| {
                 budget
-                    .pay(guess, free, start + Duration::from_millis(tenth * 100))
+                    .pay(guess, dial, start + Duration::from_millis(tenth * 100))
                     .is_ok()
             })
             .count()

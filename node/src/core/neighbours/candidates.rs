@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use rand::{RngExt, rngs::StdRng};
 
 use super::{Source, backoff::Backoff};
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// Candidates of one mesh.
 pub const CANDIDATES_MAX: usize = 1_024;

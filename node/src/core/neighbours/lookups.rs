@@ -8,7 +8,7 @@ use super::{
     Action,
     backoff::{Backoff, jittered},
 };
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// Between rounds while in need: 1, 2, 4, 8, 15, 15 … s.
 const NEEDY: Backoff = Backoff {
@@ -79,7 +79,7 @@ impl LookUps {
         }
     }
 
-    /// Starts a round: the mesh's key, and those of the topics in need.
+    /// Starts a round: the mesh's key, and those of the topics in need; or, if there is no need, of one of the topics.
     pub(super) fn start(
         &mut self,
         need: Need,
@@ -96,7 +96,9 @@ impl LookUps {
             // An answer is a random few of all providers: as long as there are new ones, the one that counts may follow.
             self.rounds = self.rounds.min(1);
         }
-        let asked = topics.len().min(TOPICS_A_ROUND_MAX);
+        let asked = topics
+            .len()
+            .min(if need == Need::None { 1 } else { TOPICS_A_ROUND_MAX });
         out.push(Action::LookUp { topic: None });
         for offset in 0..asked {
             let topic = topics[(self.topic_next + offset) % topics.len()];

@@ -20,7 +20,7 @@ use super::{
     lookups::{LookUps, Need},
     marks::{self, HARD, LOW, TARGET},
 };
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// Topics of its own that a node steers by.
 const OWN_TOPICS_MAX: usize = 64;
@@ -49,7 +49,9 @@ const INTRODUCTION: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Neighbour {
     since: Instant,
+    /// What it told, and until then what was said of it.
     topics: BTreeSet<TopicHint>,
+    introduced: bool,
     record: Option<MemberRecord>,
     /// What it becomes again when it goes.
     candidate: Candidate,
@@ -65,7 +67,7 @@ impl Neighbour {
 
     /// Whether its topics are known: it told some, or had time to.
     pub(super) fn has_introduced_itself(&self, now: Instant) -> bool {
-        !self.topics.is_empty() || self.record.is_some() || now.saturating_duration_since(self.since) >= INTRODUCTION
+        self.introduced || now.saturating_duration_since(self.since) >= INTRODUCTION
     }
 }
 
@@ -75,6 +77,10 @@ pub struct Neighbours {
     me: PeerId,
     pub(super) rng: StdRng,
     pub(super) own_topics: Vec<TopicHint>,
+    /// Topics were added since the last look at the need.
+    new_topics: bool,
+    /// Neighbours on each of `own_topics`, as of the last change.
+    pub(super) on_own: Vec<usize>,
     pub(super) neighbours: BTreeMap<PeerId, Neighbour>,
     pub(super) candidates: Candidates,
     pub(super) approaches: Approaches,
@@ -104,6 +110,8 @@ impl Neighbours {
             me,
             rng,
             own_topics: Vec::new(),
+            new_topics: false,
+            on_own: Vec::new(),
             neighbours: BTreeMap::new(),
             candidates: Candidates::default(),
             approaches: Approaches::new(),
@@ -305,7 +313,8 @@ impl Neighbours {
         self.to_remember |= record.is_some();
         let neighbour = Neighbour {
             since: now,
-            topics: BTreeSet::new(),
+            topics: candidate.topics.iter().copied().collect(),
+            introduced: false,
             record,
             candidate,
             farewell: false,
@@ -411,6 +420,7 @@ impl Neighbours {
         let topics: BTreeSet<TopicHint> = topics.iter().copied().take(NEIGHBOUR_TOPICS_MAX).collect();
         self.dirty |= neighbour.topics != topics;
         neighbour.topics = topics;
+        neighbour.introduced = true;
     }
 
     fn set_own_topics(&mut self, mut topics: Vec<TopicHint>, now: Instant, out: &mut Vec<Action>) {
@@ -420,9 +430,7 @@ impl Neighbours {
         let is_new = topics.iter().any(|topic| !self.own_topics.contains(topic));
         self.own_topics = topics;
         self.dirty = true;
-        if is_new && !self.topics_in_need().is_empty() {
-            self.look_ups.hurry(now);
-        }
+        self.new_topics |= is_new;
         while self.neighbours.len() > self.high() {
             let Some(spare) = marks::spare(&self.own_topics, &self.neighbours, None, now, &mut self.rng) else {
                 break;
@@ -523,8 +531,10 @@ impl Neighbours {
 
     fn run_clocks(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.dirty {
+            self.on_own = marks::on_topics(&self.own_topics, &self.neighbours);
             let need = self.need_now();
-            if need != self.need && need != Need::None {
+            let has_new_topics = std::mem::take(&mut self.new_topics);
+            if need != Need::None && (need != self.need || has_new_topics) {
                 self.look_ups.hurry(now);
             }
             self.need = need;

@@ -6,7 +6,7 @@ use libp2p::PeerId;
 use rand::{rngs::StdRng, seq::IndexedRandom};
 
 use super::machine::Neighbour;
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// Below it a node looks for neighbours.
 pub const LOW: usize = 8;

@@ -28,7 +28,7 @@ pub use self::{
     machine::Neighbours,
     marks::{HARD, HIGH_MIN, LOW, TARGET, TOPIC_MIN, TOPIC_TARGET, high},
 };
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// Who named a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

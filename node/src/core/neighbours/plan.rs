@@ -1,19 +1,19 @@
 //! The plan: what the neighbourhood lacks, and which candidates to approach for it.
 
-use std::{cmp::Reverse, time::Instant};
+use std::{cmp::Reverse, collections::BTreeMap, time::Instant};
 
 use libp2p::PeerId;
-use rand::{RngExt, seq::IteratorRandom};
+use rand::{RngExt, seq::IndexedRandom};
 
 use super::{
     Action, Neighbours,
     approaches::{Blocked, Reason},
     budget::{Dial, Guess},
-    candidates::Candidate,
+    candidates::{Candidate, Candidates},
     lookups::Need,
     marks::{self, LOW, TARGET, TOPIC_MIN, TOPIC_TARGET},
 };
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// What candidates are good for now.
 #[derive(Debug)]
@@ -23,34 +23,40 @@ struct Wants {
     room: bool,
     /// Neighbours lacking, on whatever topic.
     fill: usize,
-    /// Neighbours lacking on own topics.
-    topics: Vec<(TopicHint, usize)>,
+    /// Own topics that lack neighbours, and how many.
+    topics: BTreeMap<TopicHint, usize>,
 }
 
 impl Wants {
-    /// Why to approach a candidate, if there is a reason.
-    fn reason(&self, candidate: &Candidate, now: Instant) -> Option<Reason> {
-        match () {
-            () if candidate.is_duty(self.alone, now) && (self.room || !candidate.reached) => Some(Reason::Duty),
-            () if self.topics_served(candidate) > 0 => Some(Reason::Topic),
-            () if self.fill > 0 => Some(Reason::Fill),
-            () => None,
-        }
-    }
-
-    fn topics_served(&self, candidate: &Candidate) -> usize {
-        self.topics
-            .iter()
-            .filter(|(topic, lacking)| *lacking > 0 && candidate.topics.contains(topic))
-            .count()
+    /// Why to approach a candidate, if there is a reason, and how many lacking topics it serves.
+    fn reason(&self, candidate: &Candidate, now: Instant) -> Option<(Reason, usize)> {
+        let served = match self.topics.is_empty() {
+            true => 0,
+            false => candidate
+                .topics
+                .iter()
+                .filter(|topic| self.topics.contains_key(topic))
+                .count(),
+        };
+        let reason = match () {
+            () if candidate.is_duty(self.alone, now) && (self.room || !candidate.reached) => Reason::Duty,
+            () if served > 0 => Reason::Topic,
+            () if self.fill > 0 => Reason::Fill,
+            () => return None,
+        };
+        Some((reason, served))
     }
 
     /// A candidate is being approached: others are wanted less.
-    fn count(&mut self, candidate: &Candidate) {
+    fn count(&mut self, candidates: &Candidates, peer: &PeerId) {
+        let Some(candidate) = candidates.get(peer) else { return };
         self.fill = self.fill.saturating_sub(1);
-        for (topic, lacking) in &mut self.topics {
-            if candidate.topics.contains(topic) {
-                *lacking = lacking.saturating_sub(1);
+        for topic in &candidate.topics {
+            if let Some(lacking) = self.topics.get_mut(topic) {
+                *lacking -= 1;
+                if *lacking == 0 {
+                    self.topics.remove(topic);
+                }
             }
         }
     }
@@ -68,37 +74,37 @@ impl Neighbours {
         let mut ready = Vec::new();
         for (peer, candidate) in self.candidates.iter() {
             let Some(ready_at) = candidate.ready_at() else { continue };
-            let Some(reason) = wants.reason(candidate, now) else {
+            let Some((reason, served)) = wants.reason(candidate, now) else {
                 continue;
             };
             if ready_at > now {
                 sooner(ready_at);
             } else {
-                let rank = (
-                    candidate.troubles(),
-                    Reverse(wants.topics_served(candidate)),
-                    self.rng.random::<u32>(),
-                );
+                let rank = (candidate.troubles(), Reverse(served), self.rng.random::<u32>());
                 ready.push(((reason, rank), *peer));
             }
         }
         ready.sort_unstable();
         for (_, peer) in ready {
-            let candidate = self.candidates.get(&peer).expect("it was among the candidates above");
             // Those before it may have been enough.
-            let Some(reason) = wants.reason(candidate, now) else {
+            let Some(candidate) = self.candidates.get(&peer) else {
                 continue;
             };
-            wants.count(candidate);
-            if let Err(Blocked::Until(at)) = self.approach(peer, reason, now, out) {
-                sooner(at);
+            let Some((reason, _)) = wants.reason(candidate, now) else {
+                continue;
+            };
+            match self.approach(peer, reason, now, out) {
+                Ok(()) => wants.count(&self.candidates, &peer),
+                Err(Blocked::Until(at)) => sooner(at),
+                Err(Blocked::Busy) => {}
             }
         }
         again_at
     }
 
     /// Once in a while a neighbour makes room for a member never met, or for one that could not be reached when last
-    /// tried: it may be what is left of a part that was cut off long ago.
+    /// tried: it may be what is left of a part that was cut off long ago. Every other time for one on an own topic: a
+    /// topic may be in pieces while the mesh is not.
     pub(super) fn rotate(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.candidates.forget_stale(now);
         if self.filling || self.neighbours.len() <= LOW {
@@ -109,7 +115,11 @@ impl Neighbours {
                 && (!candidate.met || candidate.troubles() > 0)
                 && candidate.ready_at().is_some_and(|at| at <= now)
         });
-        if let Some(peer) = other.map(|(peer, _)| *peer).choose(&mut self.rng) {
+        let (on_own, elsewhere): (Vec<_>, Vec<_>) =
+            other.partition(|(_, candidate)| self.own_topics.iter().any(|topic| candidate.topics.contains(topic)));
+        let prefers_own = elsewhere.is_empty() || (!on_own.is_empty() && self.rng.random());
+        let some = if prefers_own { on_own } else { elsewhere };
+        if let Some(peer) = some.choose(&mut self.rng).map(|(peer, _)| **peer) {
             // If it cannot be paid for now, the next turn will do.
             let _ = self.approach(peer, Reason::Rotate, now, out);
         }
@@ -145,20 +155,15 @@ impl Neighbours {
         let room = count < self.high();
         // At the high mark only a topic in need is worth exchanging a neighbour for.
         let aim = if room { TOPIC_TARGET } else { TOPIC_MIN };
-        let on = marks::on_topics(&self.own_topics, &self.neighbours);
+        let lacking = self.own_topics.iter().zip(&self.on_own).filter(|(_, on)| **on < aim);
         let mut wants = Wants {
             alone: count == 0,
             room,
             fill: if self.filling { TARGET.saturating_sub(count) } else { 0 },
-            topics: self
-                .own_topics
-                .iter()
-                .zip(on)
-                .map(|(topic, on)| (*topic, aim.saturating_sub(on)))
-                .collect(),
+            topics: lacking.map(|(topic, on)| (*topic, aim - on)).collect(),
         };
-        for candidate in self.approaches.peers().filter_map(|peer| self.candidates.get(peer)) {
-            wants.count(candidate);
+        for peer in self.approaches.peers() {
+            wants.count(&self.candidates, peer);
         }
         wants
     }
@@ -172,8 +177,12 @@ impl Neighbours {
             () if named => Guess::Named,
             () => Guess::Other,
         };
-        self.approaches
-            .begin(peer, reason, guess, candidate.dials_freely(alone), alone, now)?;
+        let dial = match () {
+            () if candidate.dials_freely(alone) => Dial::Free,
+            () if alone => Dial::Alone,
+            () => Dial::Joined,
+        };
+        self.approaches.begin(peer, reason, guess, dial, alone, now)?;
         candidate.busy = true;
         out.push(Action::Approach {
             peer,

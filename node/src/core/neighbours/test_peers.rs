@@ -4,7 +4,7 @@ use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 
 use super::MemberRecord;
-use crate::core::stand_in::TopicHint;
+use crate::types::TopicHint;
 
 /// The peer with the number `n`: an identity multihash of eight bytes.
 pub(crate) fn peer(n: u64) -> PeerId {
