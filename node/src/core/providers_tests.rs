@@ -8,7 +8,7 @@ use crate::core::neighbours::test_peers::{multiaddr, number, peer};
 const ME: u64 = u64::MAX;
 
 fn store(seed: u64) -> Providers {
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     Providers::new(peer(ME), StdRng::seed_from_u64(seed))
 }
 

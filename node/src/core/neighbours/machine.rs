@@ -6,34 +6,24 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId};
-use rand::{
-    rngs::StdRng,
-    seq::{IteratorRandom, SliceRandom},
-};
+use rand::rngs::StdRng;
 
 use super::{
     Action, Input, MemberRecord, Source, Status,
     approaches::{Approaches, Reason},
     backoff::jittered,
-    book::{BOOK_RECORDS_MAX, Book},
+    book::Book,
     candidates::{Candidate, Candidates},
     lookups::{LookUps, Need},
     marks::{self, HARD, LOW, TARGET},
+    records::SAMPLE_RECORDS_MAX,
 };
 use crate::types::TopicHint;
 
 /// Topics of its own that a node steers by.
 const OWN_TOPICS_MAX: usize = 64;
-/// Topics kept of a neighbour.
-const NEIGHBOUR_TOPICS_MAX: usize = 1_024;
-/// Records in a welcome, a farewell, or taken from any message.
-const SAMPLE_RECORDS_MAX: usize = 16;
-/// Records in a swap.
-const SWAP_RECORDS: usize = 8;
 /// Between swaps that we begin.
 const SWAP_INTERVAL: Duration = Duration::from_secs(30);
-/// Between swaps that one neighbour may begin.
-const SWAP_ANSWER_INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// Between exchanges of a neighbour for a member never met.
 const ROTATE_INTERVAL: Duration = Duration::from_secs(300);
 /// Between writes of the peer cache.
@@ -48,16 +38,16 @@ const INTRODUCTION: Duration = Duration::from_secs(10);
 /// One admitted neighbour.
 #[derive(Debug)]
 pub(super) struct Neighbour {
-    since: Instant,
+    pub(super) since: Instant,
     /// What it told, and until then what was said of it.
-    topics: BTreeSet<TopicHint>,
-    introduced: bool,
-    record: Option<MemberRecord>,
+    pub(super) topics: BTreeSet<TopicHint>,
+    pub(super) introduced: bool,
+    pub(super) record: Option<MemberRecord>,
     /// What it becomes again when it goes.
     candidate: Candidate,
-    farewell: bool,
-    asked: bool,
-    answered_at: Option<Instant>,
+    pub(super) farewell: bool,
+    pub(super) asked: bool,
+    pub(super) answered_at: Option<Instant>,
 }
 
 impl Neighbour {
@@ -74,7 +64,7 @@ impl Neighbour {
 /// The neighbourhood of this node in one mesh.
 #[derive(Debug)]
 pub struct Neighbours {
-    me: PeerId,
+    pub(super) me: PeerId,
     pub(super) rng: StdRng,
     pub(super) own_topics: Vec<TopicHint>,
     /// Topics were added since the last look at the need.
@@ -84,7 +74,7 @@ pub struct Neighbours {
     pub(super) neighbours: BTreeMap<PeerId, Neighbour>,
     pub(super) candidates: Candidates,
     pub(super) approaches: Approaches,
-    book: Book,
+    pub(super) book: Book,
     /// Set below the low mark, until the target is reached.
     pub(super) filling: bool,
     /// As of the last change.
@@ -97,10 +87,10 @@ pub struct Neighbours {
     swap_at: Option<Instant>,
     rotate_at: Option<Instant>,
     remember_at: Option<Instant>,
-    to_remember: bool,
+    pub(super) to_remember: bool,
     plan_at: Option<Instant>,
     /// Whether something changed that the need or the plan depends on.
-    dirty: bool,
+    pub(super) dirty: bool,
 }
 
 impl Neighbours {
@@ -191,27 +181,16 @@ impl Neighbours {
         }
     }
 
-    /// Up to `n` (at most 16) members for a welcome: up to half of them on one of `for_topics`; neighbours, whom we know
-    /// to be alive, before hearsay.
-    pub fn sample(&mut self, n: usize, for_topics: &[TopicHint]) -> Vec<MemberRecord> {
-        self.sample_without(None, n, for_topics)
-    }
-
-    /// What the peer cache should hold now: neighbours, the oldest friendship first, then those met before.
-    pub fn to_remember(&self) -> Vec<MemberRecord> {
-        let mut neighbours: Vec<_> = self
-            .neighbours
-            .values()
-            .filter_map(|neighbour| Some((neighbour.since, neighbour.record.as_ref()?)))
-            .collect();
-        neighbours.sort_by_key(|(since, _)| *since);
-        let records = neighbours.into_iter().map(|(_, record)| record).chain(self.book.met());
-        records.take(BOOK_RECORDS_MAX).cloned().collect()
-    }
-
     // Peers found, and how approaches ended.
 
-    fn found(&mut self, peer: PeerId, multiaddrs: Vec<Multiaddr>, source: Source, topics: &[TopicHint], now: Instant) {
+    pub(super) fn found(
+        &mut self,
+        peer: PeerId,
+        multiaddrs: Vec<Multiaddr>,
+        source: Source,
+        topics: &[TopicHint],
+        now: Instant,
+    ) {
         if peer == self.me {
             return;
         }
@@ -394,39 +373,10 @@ impl Neighbours {
         Some(neighbour)
     }
 
-    // What neighbours tell.
-
-    fn profiled(&mut self, record: MemberRecord) {
-        let topics = record.topics.clone();
-        self.set_topics_of(&record.peer, &topics);
-        let Some(neighbour) = self.neighbours.get_mut(&record.peer) else {
-            return;
-        };
-        if neighbour
-            .record
-            .as_ref()
-            .is_some_and(|known| known.sequence > record.sequence)
-        {
-            return;
-        }
-        neighbour.record = Some(record);
-        self.to_remember = true;
-    }
-
-    fn set_topics_of(&mut self, peer: &PeerId, topics: &[TopicHint]) {
-        let Some(neighbour) = self.neighbours.get_mut(peer) else {
-            return;
-        };
-        let topics: BTreeSet<TopicHint> = topics.iter().copied().take(NEIGHBOUR_TOPICS_MAX).collect();
-        self.dirty |= neighbour.topics != topics;
-        neighbour.topics = topics;
-        neighbour.introduced = true;
-    }
-
     fn set_own_topics(&mut self, mut topics: Vec<TopicHint>, now: Instant, out: &mut Vec<Action>) {
-        topics.truncate(OWN_TOPICS_MAX);
         topics.sort_unstable();
         topics.dedup();
+        topics.truncate(OWN_TOPICS_MAX);
         let is_new = topics.iter().any(|topic| !self.own_topics.contains(topic));
         self.own_topics = topics;
         self.dirty = true;
@@ -437,94 +387,6 @@ impl Neighbours {
             };
             self.let_go(spare, now, out);
         }
-    }
-
-    fn swapped(&mut self, peer: PeerId, records: Vec<MemberRecord>, answer: bool, now: Instant, out: &mut Vec<Action>) {
-        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
-            return;
-        };
-        if answer {
-            if !std::mem::take(&mut neighbour.asked) {
-                return;
-            }
-        } else {
-            if neighbour
-                .answered_at
-                .is_some_and(|at| now < at + SWAP_ANSWER_INTERVAL_MIN)
-            {
-                return;
-            }
-            neighbour.answered_at = Some(now);
-            let topics: Vec<TopicHint> = neighbour.topics.iter().copied().collect();
-            let records = self.sample_without(Some(peer), SWAP_RECORDS, &topics);
-            out.push(Action::Swap {
-                peer,
-                records,
-                answer: true,
-            });
-        }
-        self.learn(records, now);
-    }
-
-    fn farewell(&mut self, peer: &PeerId, records: Vec<MemberRecord>, now: Instant) {
-        if let Some(neighbour) = self.neighbours.get_mut(peer) {
-            neighbour.farewell = true;
-        }
-        self.learn(records, now);
-    }
-
-    /// Records are hints: they make candidates, and are passed on.
-    fn learn(&mut self, records: Vec<MemberRecord>, now: Instant) {
-        for record in records.into_iter().take(SAMPLE_RECORDS_MAX) {
-            if record.peer == self.me {
-                continue;
-            }
-            // What a neighbour said of itself counts more than what others say.
-            if let Some(neighbour) = self.neighbours.get_mut(&record.peer) {
-                neighbour.record.get_or_insert(record);
-                continue;
-            }
-            self.found(record.peer, record.multiaddrs.clone(), Source::Record, &[], now);
-            if let Some(candidate) = self.candidates.get_mut(&record.peer) {
-                self.dirty |= candidate.set_topics(&record.topics, record.sequence);
-            }
-            self.book.insert(record, &mut self.rng);
-        }
-    }
-
-    fn sample_without(&mut self, without: Option<PeerId>, n: usize, for_topics: &[TopicHint]) -> Vec<MemberRecord> {
-        let n = n.min(SAMPLE_RECORDS_MAX);
-        let known = self
-            .neighbours
-            .values()
-            .filter_map(|neighbour| neighbour.record.as_ref());
-        let mut known: Vec<&MemberRecord> = known.filter(|record| Some(record.peer) != without).collect();
-        let mut hearsay: Vec<&MemberRecord> = self
-            .book
-            .records()
-            .filter(|record| Some(record.peer) != without)
-            .collect();
-        known.shuffle(&mut self.rng);
-        hearsay.shuffle(&mut self.rng);
-        let shares = |record: &&&MemberRecord| record.topics.iter().any(|topic| for_topics.contains(topic));
-        let mut picked: Vec<&MemberRecord> = known
-            .iter()
-            .chain(&hearsay)
-            .filter(shares)
-            .take(n / 2)
-            .copied()
-            .collect();
-        let hearsay_min = (n - picked.len()) / 3;
-        let is_new = |picked: &[&MemberRecord], record: &MemberRecord| picked.iter().all(|p| p.peer != record.peer);
-        // A third of the rest is hearsay, so that records travel further than one hop; the rest is known to be alive.
-        for (records, most) in [(&known, n.saturating_sub(hearsay_min)), (&hearsay, n), (&known, n)] {
-            for record in records {
-                if picked.len() < most && is_new(&picked, record) {
-                    picked.push(record);
-                }
-            }
-        }
-        picked.into_iter().cloned().collect()
     }
 
     // What is due.
@@ -540,10 +402,11 @@ impl Neighbours {
             self.need = need;
         }
         if self.look_ups.deadline() <= Some(now) {
-            let topics = if self.need == Need::None {
-                Vec::new()
-            } else {
+            let in_need = self.need != Need::None;
+            let topics = if in_need {
                 self.topics_in_need()
+            } else {
+                self.own_topics.clone()
             };
             self.look_ups.start(self.need, &topics, now, &mut self.rng, out);
         }
@@ -569,23 +432,5 @@ impl Neighbours {
             self.plan_at = self.plan(now, out);
             self.dirty = false;
         }
-    }
-
-    /// Offers records to a random neighbour.
-    fn swap(&mut self, out: &mut Vec<Action>) {
-        let Some(peer) = self.neighbours.keys().copied().choose(&mut self.rng) else {
-            return;
-        };
-        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
-            return;
-        };
-        neighbour.asked = true;
-        let topics: Vec<TopicHint> = neighbour.topics.iter().copied().collect();
-        let records = self.sample_without(Some(peer), SWAP_RECORDS, &topics);
-        out.push(Action::Swap {
-            peer,
-            records,
-            answer: false,
-        });
     }
 }

@@ -12,6 +12,7 @@ mod lookups;
 mod machine;
 mod marks;
 mod plan;
+mod records;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -30,14 +30,12 @@ struct Wants {
 impl Wants {
     /// Why to approach a candidate, if there is a reason, and how many lacking topics it serves.
     fn reason(&self, candidate: &Candidate, now: Instant) -> Option<(Reason, usize)> {
-        let served = match self.topics.is_empty() {
-            true => 0,
-            false => candidate
-                .topics
-                .iter()
-                .filter(|topic| self.topics.contains_key(topic))
-                .count(),
+        let topics = if self.topics.is_empty() {
+            &[][..]
+        } else {
+            &candidate.topics
         };
+        let served = topics.iter().filter(|topic| self.topics.contains_key(topic)).count();
         let reason = match () {
             () if candidate.is_duty(self.alone, now) && (self.room || !candidate.reached) => Reason::Duty,
             () if served > 0 => Reason::Topic,
@@ -136,11 +134,8 @@ impl Neighbours {
 
     /// Own topics with fewer neighbours than the least.
     pub(super) fn topics_in_need(&self) -> Vec<TopicHint> {
-        let on = marks::on_topics(&self.own_topics, &self.neighbours);
-        self.own_topics
-            .iter()
-            .zip(on)
-            .filter(|(_, on)| *on < TOPIC_MIN)
+        let own = self.own_topics.iter().zip(&self.on_own);
+        own.filter(|(_, on)| **on < TOPIC_MIN)
             .map(|(topic, _)| *topic)
             .collect()
     }
