@@ -179,6 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn alone_it_goes_on_asking_while_answers_bring_new_peers() {
+        let start = Instant::now();
+        let mut rng = StdRng::seed_from_u64(4);
+        let mut lookups = LookUps::default();
+        let mut rounds = 0;
+        let end = start + Duration::from_secs(30);
+        while let Some(now) = Some(lookups.deadline().unwrap_or(start)).filter(|at| *at <= end) {
+            lookups.start(Need::Alone, &[], now, &mut rng, &mut Vec::new());
+            lookups.found_new();
+            lookups.looked_up();
+            rounds += 1;
+        }
+        assert!((15..=18).contains(&rounds), "{rounds} rounds in 30 s");
+    }
+
+    #[test]
     fn an_unanswered_round_holds_the_next_one_for_thirty_seconds_unless_hurried() {
         let start = Instant::now();
         let mut rng = StdRng::seed_from_u64(3);
