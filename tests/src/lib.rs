@@ -1,1 +1,4 @@
-//! x
+//! What maille's tests share: nodes, processes, conditions with a deadline, and real ticks. No test of its own.
+
+pub mod nodes;
+pub mod processes;

@@ -1,0 +1,1 @@
+//! Nodes inside the test's process.

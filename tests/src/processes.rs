@@ -1,0 +1,1 @@
+//! The programs as processes of their own.
