@@ -34,7 +34,8 @@ use self::signals::Stop;
 const LOG_VARIABLE: &str = "MAILLE_LOG";
 
 /// What is logged unless told otherwise.
-const LOG_DEFAULT: &str = "warn";
+/// libp2p warns of what is usual here: a node that begins alone knows nobody.
+const LOG_DEFAULT: &str = "warn,libp2p_kad=error,libp2p_gossipsub=error,libp2p_mdns=error";
 
 /// How long tasks may take to end once the command is done.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);

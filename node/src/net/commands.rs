@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::link::{
-    Command, EVENTS_MAX, Filter, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState, SubscriptionLink, inbox,
+    Command, EVENTS_MAX, Filter, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState, SubscriptionLink, new_inbox,
 };
 use super::mesh::{MeshState, TOPICS_MAX};
 use super::task::{Done, Task};
@@ -18,7 +18,7 @@ use super::{Slot, gossip, unix_ms};
 use crate::api::{JoinError, MeshEvent, PublishError, SubscribeError};
 use crate::core::admission::{Guesses, MeshKey};
 use crate::core::neighbours::{Neighbours, Status};
-use crate::core::stream::{Context, Inbox, Outbox, SigningKey};
+use crate::core::stream::{Context, Inbox, Outbox, SigningKey, inbox};
 use crate::types::TopicName;
 
 /// A publisher that waits for its incarnation.
@@ -107,6 +107,16 @@ impl Task {
     }
 
     pub(super) fn leave(&mut self, slot: Slot) {
+        let topics: Vec<TopicName> = self
+            .meshes
+            .get(&slot)
+            .into_iter()
+            .flat_map(|mesh| mesh.topics.keys().cloned())
+            .collect();
+        for topic in topics {
+            self.inbox_hears(slot, &topic, inbox::Input::Leaving);
+        }
+        self.send_acks();
         let Some(mesh) = self.meshes.remove(&slot) else { return };
         self.swarm.behaviour_mut().gate.leave(slot);
         self.queues.remove_mesh(slot);
@@ -143,7 +153,7 @@ impl Task {
         let state = self
             .topic(slot, topic)
             .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
-        let (inlet, link) = inbox(filter);
+        let (inlet, link) = new_inbox(filter);
         state.inlets.push(inlet);
         if state.inbox.is_none() {
             state.inbox = Some(Inbox::default());
@@ -261,8 +271,19 @@ impl Task {
             for (topic, state) in &mut mesh.topics {
                 state.inlets.retain(|inlet| !inlet.is_closed());
                 state.inlets.iter_mut().for_each(super::link::Inlet::report_missed);
-                if state.inlets.is_empty() && state.inbox.take().is_some() {
+                if state.inlets.is_empty() && state.inbox.is_some() {
                     silent.push(topic.clone());
+                }
+            }
+            for topic in &silent {
+                self.inbox_hears(slot, topic, inbox::Input::Leaving);
+            }
+            let Some(mesh) = self.meshes.get_mut(&slot) else {
+                continue;
+            };
+            for topic in &silent {
+                if let Some(state) = mesh.topics.get_mut(topic) {
+                    state.inbox = None;
                 }
             }
             let before = mesh.topics.len();

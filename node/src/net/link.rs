@@ -220,7 +220,7 @@ pub(crate) struct SubscriptionLink {
 }
 
 /// A bounded inbox between the task and one subscriber.
-pub(crate) fn inbox(filter: Filter) -> (Inlet, SubscriptionLink) {
+pub(crate) fn new_inbox(filter: Filter) -> (Inlet, SubscriptionLink) {
     let (sender, receiver) = mpsc::channel(INBOX_EVENTS_MAX);
     let bytes = Arc::new(AtomicUsize::new(0));
     let inlet = Inlet {
@@ -313,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn an_inbox_is_bounded_in_bytes_and_says_what_it_dropped() {
         let author = PeerId::random();
-        let (mut inlet, mut link) = inbox(Filter::default());
+        let (mut inlet, mut link) = new_inbox(Filter::default());
         let bytes = INBOX_BYTES_MAX / 4;
         for n in 0..10 {
             inlet.deliver(&record(author, n, None, bytes));
@@ -330,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn an_inbox_is_bounded_in_events() {
         let author = PeerId::random();
-        let (mut inlet, mut link) = inbox(Filter::default());
+        let (mut inlet, mut link) = new_inbox(Filter::default());
         for n in 0..=INBOX_EVENTS_MAX as u64 {
             inlet.deliver(&record(author, n, None, 0));
         }
@@ -349,7 +349,7 @@ mod tests {
             publishers: Some([a].into()),
             keys: Some(["IBM".into()].into()),
         };
-        let (mut inlet, mut link) = inbox(filter);
+        let (mut inlet, mut link) = new_inbox(filter);
         inlet.deliver(&record(a, 0, Some("IBM"), 1));
         inlet.deliver(&record(a, 1, Some("FB"), 1));
         inlet.deliver(&record(a, 2, None, 1));

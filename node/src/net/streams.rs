@@ -25,9 +25,9 @@ impl Task {
         let Some(state) = mesh.topics.get_mut(topic) else {
             return MessageAcceptance::Ignore;
         };
-        let Some(inbox) = state.inbox.as_mut() else {
+        if state.inbox.is_none() {
             return MessageAcceptance::Ignore;
-        };
+        }
         let frame = match Frame::open(wire, &state.context) {
             Ok(frame) => frame,
             Err(error) => {
@@ -39,12 +39,16 @@ impl Task {
                 };
             }
         };
+        self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from })
+    }
+
+    /// Hands one fact to a topic's inbox, if there is one, and does what it asks for. Says what to tell gossip.
+    pub(super) fn inbox_hears(&mut self, slot: Slot, topic: &TopicName, input: inbox::Input) -> MessageAcceptance {
         let mut actions = Vec::new();
-        inbox.handle(
-            inbox::Input::Received { frame, deliverer: from },
-            Instant::now(),
-            &mut actions,
-        );
+        let state = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic));
+        if let Some(inbox) = state.and_then(|state| state.inbox.as_mut()) {
+            inbox.handle(input, Instant::now(), &mut actions);
+        }
         self.perform_inbox(slot, topic, actions)
     }
 
@@ -225,12 +229,7 @@ impl Task {
             state.next_deadline().is_some_and(|at| at <= now).then(|| topic.clone())
         };
         for topic in mesh.topics.iter().filter_map(due).collect::<Vec<_>>() {
-            let state = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(&topic));
-            if let Some(inbox) = state.and_then(|state| state.inbox.as_mut()) {
-                let mut actions = Vec::new();
-                inbox.handle(inbox::Input::TimedOut, now, &mut actions);
-                self.perform_inbox(slot, &topic, actions);
-            }
+            self.inbox_hears(slot, &topic, inbox::Input::TimedOut);
             self.outbox_hears(slot, &topic, outbox::Input::TimedOut);
         }
     }

@@ -30,6 +30,11 @@ impl Pacer {
         ready
     }
 
+    /// What arrived is acknowledged now, if something did: there will be no later.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.due = self.due.map(|due| due.min(now));
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.due
     }
@@ -54,6 +59,12 @@ mod tests {
         pacer.advance(1, start);
         assert!(pacer.take(start));
         assert_eq!(pacer.deadline(), None);
+
+        pacer.hurry(start);
+        assert!(!pacer.take(start), "nothing came since");
+        pacer.advance(1, start);
+        pacer.hurry(start);
+        assert!(pacer.take(start));
 
         let later = start + Duration::from_millis(10);
         pacer.advance(1, start);

@@ -43,6 +43,8 @@ pub enum Input {
         /// The neighbour that passed it on.
         deliverer: PeerId,
     },
+    /// This node is about to unsubscribe: what arrived is acknowledged now or never.
+    Leaving,
     /// [`Inbox::next_deadline`] has passed.
     TimedOut,
 }
@@ -184,6 +186,7 @@ impl Inbox {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
             Input::Received { frame, deliverer } => self.received(frame, deliverer, now, out),
+            Input::Leaving => self.leaving(now, out),
             Input::TimedOut => self.timed_out(now, out),
         }
     }
@@ -258,6 +261,13 @@ impl Inbox {
             .collect();
         for id in due {
             self.update(id, |publisher| publisher.expire(now, out));
+        }
+    }
+
+    fn leaving(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let all: Vec<PeerId> = self.publishers.iter().map(|(id, _)| *id).collect();
+        for id in all {
+            self.update(id, |publisher| publisher.acknowledge_now(now, out));
         }
     }
 

@@ -227,6 +227,12 @@ impl Publisher {
         }
     }
 
+    /// Acknowledges what arrived without waiting for more.
+    pub(super) fn acknowledge_now(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.pacer.hurry(now);
+        self.acknowledge(now, out);
+    }
+
     fn acknowledge(&mut self, now: Instant, out: &mut Vec<Action>) {
         if let Some(next) = self.current.reorder.next()
             && self.pacer.take(now)

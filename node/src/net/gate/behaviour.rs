@@ -538,7 +538,9 @@ impl<B: NetworkBehaviour> Gate<B> {
     fn connection_closed(&mut self, event: ConnectionClosed<'_>) {
         let (peer, id) = (event.peer_id, event.connection_id);
         for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
-            let Some(admissions) = self.meshes.get(&slot).and_then(|mesh| mesh.peers.get(&peer)) else { continue };
+            let Some(admissions) = self.meshes.get(&slot).and_then(|mesh| mesh.peers.get(&peer)) else {
+                continue;
+            };
             let ended: Vec<AdmissionId> = admissions.ids().filter(|(connection, _)| *connection == id).collect();
             for admission in ended {
                 self.ended(slot, peer, admission, event.cause);

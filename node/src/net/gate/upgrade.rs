@@ -177,7 +177,9 @@ mod tests {
     fn one_version_a_protocol_is_advertised_under_the_session_prefix() {
         let names = Names::new("/maille/m/0011223344556677", &Versions);
         let listen = Listen::new([(7, 1, &names)].into_iter());
-        let wire: Vec<String> = UpgradeInfo::protocol_info(&listen).map(|n| n.as_ref().to_owned()).collect();
+        let wire: Vec<String> = UpgradeInfo::protocol_info(&listen)
+            .map(|n| n.as_ref().to_owned())
+            .collect();
         assert_eq!(
             wire,
             [
