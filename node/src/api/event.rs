@@ -1,4 +1,4 @@
-//! What happens: on a topic, in a mesh, to a node.
+//! What a subscriber hears, and the streams of what happens in a mesh and to a node.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::Stream;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::PeerId;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
-use crate::core::neighbours::Status;
+use crate::net::{MeshEvent, NodeEvent};
 use crate::types::Cursor;
 
 /// What a subscriber hears.
@@ -70,54 +70,6 @@ pub struct Received<T> {
     pub sent_at: SystemTime,
     /// When it arrived here, by this node's clock.
     pub received_at: SystemTime,
-}
-
-/// What happens to a mesh.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum MeshEvent {
-    /// A peer was admitted, by us or we by it.
-    NeighbourJoined {
-        /// Who.
-        peer: PeerId,
-    },
-    /// A neighbour left, or was lost.
-    NeighbourLeft {
-        /// Who.
-        peer: PeerId,
-    },
-    /// The mesh's status changed.
-    Status(Status),
-    /// The mesh was joined with a password that can be guessed.
-    WeakPassword {
-        /// Binary logarithm of the guesses an attacker needs.
-        guesses_log2: f64,
-    },
-    /// Another process uses this node's identity in this mesh; this one, the later, has left it.
-    IdentityInUse,
-}
-
-/// What happens to a node.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum NodeEvent {
-    /// The node listens on one more multiaddr.
-    Listening {
-        /// With `/p2p/<peer id>`.
-        multiaddr: Multiaddr,
-    },
-    /// A multiaddr is gone.
-    NotListening {
-        /// With `/p2p/<peer id>`.
-        multiaddr: Multiaddr,
-    },
-    /// A bootstrap peer could not be reached; it is tried again with back-off, for ever.
-    BootstrapUnreachable {
-        /// The peer, if its multiaddr named it.
-        peer: Option<PeerId>,
-        /// What went wrong, in words.
-        reason: String,
-    },
 }
 
 macro_rules! event_stream {

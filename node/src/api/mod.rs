@@ -13,8 +13,8 @@ mod topic;
 
 pub use builder::NodeBuilder;
 pub use credential::Credential;
-pub use error::{JoinError, PublishError, SpawnError, StreamError, SubscribeError};
-pub use event::{Event, MeshEvent, MeshEvents, NodeEvent, NodeEvents, Received};
+pub use error::{PublishError, StreamError};
+pub use event::{Event, MeshEvents, NodeEvents, Received};
 pub use mesh::Mesh;
 pub use node::Node;
 #[cfg(feature = "serde")]
@@ -23,3 +23,5 @@ pub use payload::{Payload, PayloadError};
 pub use publisher::{Flushed, Publisher, Receipt};
 pub use subscriber::{SubscribeBuilder, Subscriber};
 pub use topic::Topic;
+
+pub use crate::net::{JoinError, MeshEvent, NodeEvent, SpawnError, SubscribeError};

@@ -8,6 +8,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::error::{JoinError, OpenError, SubscribeError};
+use super::event::MeshEvent;
 use super::link::{
     Command, EVENTS_MAX, Filter, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState, SubscriptionLink, new_inbox,
 };
@@ -15,7 +17,6 @@ use super::mesh::{MeshState, TOPICS_MAX};
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
 use super::{Slot, gossip, unix_ms};
-use crate::api::{JoinError, MeshEvent, PublishError, SubscribeError};
 use crate::core::admission::{Guesses, MeshKey};
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Context, Inbox, Outbox, SigningKey, inbox};
@@ -24,7 +25,7 @@ use crate::types::TopicName;
 /// A publisher that waits for its incarnation.
 pub(super) struct OpenPublisher {
     content_type: &'static str,
-    reply: oneshot::Sender<Result<Arc<PublisherLink>, PublishError>>,
+    reply: oneshot::Sender<Result<Arc<PublisherLink>, OpenError>>,
 }
 
 impl Task {
@@ -169,12 +170,14 @@ impl Task {
     }
 
     fn open_publisher(&mut self, slot: Slot, topic: TopicName, open: OpenPublisher) {
-        let last = self
-            .meshes
-            .get(&slot)
-            .map(|mesh| (mesh.key.name().clone(), topic.clone()));
-        let Some((name, state)) = last.and_then(|(name, _)| Some((name, self.topic(slot, &topic)?))) else {
-            return drop(open.reply.send(Err(PublishError::Closed)));
+        let Some(name) = self.meshes.get(&slot).map(|mesh| mesh.key.name().clone()) else {
+            return drop(open.reply.send(Err(OpenError::Closed)));
+        };
+        let Some(state) = self.topic(slot, &topic) else {
+            return drop(
+                open.reply
+                    .send(Err(OpenError::TooManyTopics { topics_max: TOPICS_MAX })),
+            );
         };
         if let Some(link) = state
             .publishing
@@ -219,7 +222,7 @@ impl Task {
         state.opening = false;
         let incarnation = match stored {
             Ok(incarnation) => incarnation,
-            Err(error) => return drop(reply.send(Err(PublishError::Store(error)))),
+            Err(error) => return drop(reply.send(Err(OpenError::Store(error)))),
         };
         // Two that were opened at once are one stream.
         if let Some(link) = state

@@ -11,7 +11,8 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::Slot;
-use crate::api::{JoinError, MeshEvent, NodeEvent, PublishError, SubscribeError};
+use super::error::{JoinError, OpenError, SubscribeError};
+use super::event::{MeshEvent, NodeEvent};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
 use crate::metrics::Counters;
@@ -44,7 +45,7 @@ pub(crate) enum Command {
         slot: Slot,
         topic: TopicName,
         content_type: &'static str,
-        reply: oneshot::Sender<Result<Arc<PublisherLink>, PublishError>>,
+        reply: oneshot::Sender<Result<Arc<PublisherLink>, OpenError>>,
     },
     /// Subscribe to a topic.
     Subscribe {

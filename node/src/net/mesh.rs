@@ -9,9 +9,9 @@ use libp2p::multiaddr::Multiaddr;
 use maille_proto::control::Ack;
 use tokio::sync::{broadcast, watch};
 
+use super::event::MeshEvent;
 use super::link::{MeshLink, NeighbourAt};
 use super::topic::TopicState;
-use crate::api::MeshEvent;
 use crate::core::admission::{Guesses, MeshKey};
 use crate::core::neighbours::{Neighbours, Status};
 use crate::types::{TopicHint, TopicName};

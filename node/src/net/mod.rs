@@ -4,6 +4,8 @@ mod announce;
 mod approach;
 mod behaviour;
 mod commands;
+mod error;
+mod event;
 mod gate;
 mod gossip;
 mod link;
@@ -26,6 +28,9 @@ mod transport;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(crate) use error::OpenError;
+pub use error::{JoinError, SpawnError, SubscribeError};
+pub use event::{MeshEvent, NodeEvent};
 pub(crate) use gate::Slot;
 pub(crate) use link::{
     Command, Delivery, Filter, Incoming, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState, SubscriptionLink,

@@ -7,9 +7,9 @@ use maille_proto::control::{Farewell, Message, Profile, Swap};
 use maille_proto::encode_control;
 
 use super::Slot;
+use super::event::MeshEvent;
 use super::member;
 use super::task::{Done, Task};
-use crate::api::MeshEvent;
 use crate::core::neighbours::{Action, Input, Source, Status};
 
 impl Task {

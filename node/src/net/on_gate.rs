@@ -8,10 +8,10 @@ use maille_proto::admission::Welcome;
 use maille_proto::control::{Clock, Message};
 use maille_proto::{SAMPLE_RECORDS_MAX, decode_control};
 
+use super::event::MeshEvent;
 use super::gate::{Event, OpenFailure, Outcome};
 use super::task::Task;
 use super::{Slot, member, unix_us};
-use crate::api::MeshEvent;
 use crate::core::neighbours::Input;
 use crate::core::strangers;
 

@@ -7,9 +7,9 @@ use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, mdns};
 
 use super::behaviour::{BehaviourEvent, KAD_PROTOCOL};
+use super::event::NodeEvent;
 use super::task::Task;
 use super::{gate, member};
-use crate::api::NodeEvent;
 use crate::core::neighbours::{Input, Source};
 use crate::core::strangers;
 use crate::types::IpPrefix;

@@ -8,9 +8,9 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 
+use super::event::NodeEvent;
 use super::task::{Done, Task};
 use super::{Slot, member};
-use crate::api::NodeEvent;
 use crate::core::neighbours::{Input, Source};
 use crate::store::RunFile;
 use crate::types::{BootstrapPeer, MeshName, PeerMultiaddr};

@@ -14,12 +14,12 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::behaviour::Behaviour;
+use super::error::SpawnError;
 use super::link::{COMMANDS_MAX, EVENTS_MAX, NodeLink};
 use super::outgoing::Queues;
 use super::sources::Sources;
 use super::task::{SWEEP_INTERVAL, Task};
 use super::transport;
-use crate::api::SpawnError;
 use crate::core::kad_mode::KadModeRule;
 use crate::core::strangers::{HELPER_STRANGERS_MAX, MEMBER_STRANGERS_MAX, Strangers};
 use crate::metrics::Counters;

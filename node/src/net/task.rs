@@ -14,13 +14,13 @@ use tokio::task::JoinSet;
 
 use super::Slot;
 use super::behaviour::Behaviour;
+use super::event::NodeEvent;
 use super::link::Command;
 use super::mesh::MeshState;
 use super::on_kad::LookUp;
 use super::on_swarm::Connected;
 use super::outgoing::Queues;
 use super::sources::Sources;
-use crate::api::NodeEvent;
 use crate::core::kad_mode::KadModeRule;
 use crate::core::strangers::Strangers;
 use crate::metrics::Counters;

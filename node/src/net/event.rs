@@ -1,0 +1,53 @@
+//! What happens in a mesh and to a node, as the swarm task tells it. `api/` shows it to applications.
+
+use libp2p::{Multiaddr, PeerId};
+
+use crate::core::neighbours::Status;
+
+/// What happens to a mesh.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum MeshEvent {
+    /// A peer was admitted, by us or we by it.
+    NeighbourJoined {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A neighbour left, or was lost.
+    NeighbourLeft {
+        /// Who.
+        peer: PeerId,
+    },
+    /// The mesh's status changed.
+    Status(Status),
+    /// The mesh was joined with a password that can be guessed.
+    WeakPassword {
+        /// Binary logarithm of the guesses an attacker needs.
+        guesses_log2: f64,
+    },
+    /// Another process uses this node's identity in this mesh; this one, the later, has left it.
+    IdentityInUse,
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The node listens on one more multiaddr.
+    Listening {
+        /// With `/p2p/<peer id>`.
+        multiaddr: Multiaddr,
+    },
+    /// A multiaddr is gone.
+    NotListening {
+        /// With `/p2p/<peer id>`.
+        multiaddr: Multiaddr,
+    },
+    /// A bootstrap peer could not be reached; it is tried again with back-off, for ever.
+    BootstrapUnreachable {
+        /// The peer, if its multiaddr named it.
+        peer: Option<PeerId>,
+        /// What went wrong, in words.
+        reason: String,
+    },
+}
