@@ -1,7 +1,5 @@
 //! Approaching a peer: dial it unless it is connected, then open admission. Every approach ends in exactly one outcome.
 
-use std::time::Instant;
-
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
@@ -11,12 +9,7 @@ use super::task::Task;
 use crate::core::neighbours::Input;
 
 impl Task {
-    pub(super) fn approach(&mut self, slot: Slot, peer: PeerId, multiaddrs: Vec<Multiaddr>, named: bool) {
-        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        // Every handshake may tell a liar one guess at our password.
-        if mesh.guesses.try_open(peer, named, Instant::now()).is_err() {
-            return self.neighbours_hear(slot, Input::Unanswered { peer });
-        }
+    pub(super) fn approach(&mut self, slot: Slot, peer: PeerId, multiaddrs: Vec<Multiaddr>) {
         if self.swarm.is_connected(&peer) {
             return self.open(slot, peer);
         }
@@ -35,7 +28,6 @@ impl Task {
     /// Opens admission on a connection that stands.
     pub(super) fn open(&mut self, slot: Slot, peer: PeerId) {
         if !self.swarm.behaviour_mut().gate.open(slot, peer) {
-            self.withdraw_guess(slot, &peer);
             self.neighbours_hear(slot, Input::DialFailed { peer });
         }
     }
@@ -48,14 +40,7 @@ impl Task {
 
     pub(super) fn dial_failed(&mut self, peer: PeerId) {
         for slot in self.dialling.remove(&peer).unwrap_or_default() {
-            self.withdraw_guess(slot, &peer);
             self.neighbours_hear(slot, Input::DialFailed { peer });
-        }
-    }
-
-    pub(super) fn withdraw_guess(&mut self, slot: Slot, peer: &PeerId) {
-        if let Some(mesh) = self.meshes.get_mut(&slot) {
-            mesh.guesses.withdrawn(peer);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::mesh::{MeshState, TOPICS_MAX};
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
 use super::{Slot, gossip, unix_ms};
-use crate::core::admission::{Guesses, MeshKey};
+use crate::core::admission::MeshKey;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Context, Inbox, Outbox, SigningKey, inbox};
 use crate::types::TopicName;
@@ -66,7 +66,6 @@ impl Task {
             });
         }
         let me = *self.swarm.local_peer_id();
-        let rng = || StdRng::from_rng(&mut rand::rng());
         let slot = self
             .swarm
             .behaviour_mut()
@@ -85,8 +84,7 @@ impl Task {
         let mesh = MeshState {
             span: tracing::info_span!("mesh", name = %key.name()),
             link: Arc::downgrade(&link),
-            neighbours: Neighbours::new(me, rng()),
-            guesses: Guesses::new(rng()),
+            neighbours: Neighbours::new(me, StdRng::from_rng(&mut rand::rng())),
             topics: BTreeMap::new(),
             subscriptions: HashMap::new(),
             reached: HashMap::new(),
@@ -273,7 +271,7 @@ impl Task {
             let mut silent = Vec::new();
             for (topic, state) in &mut mesh.topics {
                 state.inlets.retain(|inlet| !inlet.is_closed());
-                state.inlets.iter_mut().for_each(super::link::Inlet::report_missed);
+                state.inlets.iter_mut().for_each(super::link::Inlet::report_missed_to_idle);
                 if state.inlets.is_empty() && state.inbox.is_some() {
                     silent.push(topic.clone());
                 }

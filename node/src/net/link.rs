@@ -251,17 +251,26 @@ impl Inlet {
         }
     }
 
-    /// Tells a reader that caught up what it missed, also when nothing new arrives.
-    pub(crate) fn report_missed(&mut self) {
+    /// Tells a reader that has caught up what it missed, also when nothing new arrives.
+    pub(crate) fn report_missed_to_idle(&mut self) {
+        if self.inbox.capacity() == self.inbox.max_capacity() {
+            self.report_missed();
+        }
+    }
+
+    fn report_missed(&mut self) {
         if self.missed > 0 && self.inbox.try_send(Delivery::Lagged { missed: self.missed }).is_ok() {
             self.missed = 0;
         }
     }
 
     fn try_deliver(&mut self, delivery: &Delivery) -> bool {
-        self.report_missed();
         let size = delivery.size();
-        if self.missed > 0 || self.bytes.load(Ordering::Relaxed) + size > INBOX_BYTES_MAX {
+        if self.bytes.load(Ordering::Relaxed) + size > INBOX_BYTES_MAX {
+            return false;
+        }
+        self.report_missed();
+        if self.missed > 0 {
             return false;
         }
         // Counted before it can be taken out, so that the count never falls below zero.
@@ -336,10 +345,11 @@ mod tests {
             inlet.deliver(&record(author, n, None, 0));
         }
         assert_eq!(sequence(&mut link).await, Ok(0));
-        inlet.report_missed();
+        inlet.report_missed_to_idle();
         for n in 1..INBOX_EVENTS_MAX as u64 {
             assert_eq!(sequence(&mut link).await, Ok(n));
         }
+        inlet.report_missed_to_idle();
         assert_eq!(sequence(&mut link).await, Err(1));
     }
 

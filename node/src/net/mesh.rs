@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use super::event::MeshEvent;
 use super::link::{MeshLink, NeighbourAt};
 use super::topic::TopicState;
-use crate::core::admission::{Guesses, MeshKey};
+use crate::core::admission::MeshKey;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::types::{TopicHint, TopicName};
 
@@ -24,7 +24,6 @@ pub(super) struct MeshState {
     pub(super) key: Arc<MeshKey>,
     pub(super) link: Weak<MeshLink>,
     pub(super) neighbours: Neighbours,
-    pub(super) guesses: Guesses,
     pub(super) topics: BTreeMap<TopicName, TopicState>,
     /// What each neighbour is subscribed to; gossipsub bounds it.
     pub(super) subscriptions: HashMap<PeerId, BTreeSet<TopicName>>,

@@ -27,11 +27,7 @@ impl Task {
 
     fn perform(&mut self, slot: Slot, action: Action) {
         match action {
-            Action::Approach {
-                peer,
-                multiaddrs,
-                named,
-            } => self.approach(slot, peer, multiaddrs, named),
+            Action::Approach { peer, multiaddrs } => self.approach(slot, peer, multiaddrs),
             Action::LookUp { topic } => self.look_up(slot, topic),
             Action::Swap { peer, records, answer } => {
                 let swap = Swap {

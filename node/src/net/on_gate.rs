@@ -64,7 +64,6 @@ impl Task {
     ) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         tracing::debug!(mesh = %mesh.key.name(), %peer, "admitted");
-        mesh.guesses.admitted(&peer);
         mesh.reached.insert(peer, multiaddr.clone());
         mesh.tell(MeshEvent::NeighbourJoined { peer });
         let connected = self.connections.get(&connection);
@@ -115,14 +114,10 @@ impl Task {
         let input = match failure {
             OpenFailure::Refused => {
                 self.counters.refusals_met.add(1);
-                mesh.guesses.refused(peer, Instant::now());
                 Input::Refused { peer }
             }
             OpenFailure::Unanswered => Input::Unanswered { peer },
-            OpenFailure::NotSpeaking => {
-                mesh.guesses.withdrawn(&peer);
-                Input::NotSpeaking { peer }
-            }
+            OpenFailure::NotSpeaking => Input::NotSpeaking { peer },
         };
         self.neighbours_hear(slot, input);
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, hash::Hash, time::Instant};
 
-use super::bucket::{Bucket, Rate};
+use crate::core::bucket::{Bucket, Rate};
 use crate::types::{IpPrefix, WidePrefix};
 
 /// An IPv4 address, an IPv6 /64, a relay: 10 at once, then 6 a minute.

@@ -1,15 +1,13 @@
 //! Admission: how a stranger becomes a member of one mesh on one connection. The machines only: no streams, no clock.
 //!
 //! The bytes are specified in `admission.proto`. [`Opener`] and [`Acceptor`] are the two sides of one handshake,
-//! [`Doorman`] decides for a whole node which handshakes it takes part in and when, and [`Guesses`] holds back an opener
-//! that would otherwise try its password on every peer a source invents. A driver owns the stream: it cuts frames,
-//! reads the [`Hello`], asks the doorman, feeds the machine, and after [`Action::Admit`] exchanges [`ready_frame`].
+//! [`Doorman`] decides for a whole node which handshakes it takes part in and when. A driver owns the stream: it cuts
+//! frames, reads the [`Hello`], asks the doorman, feeds the machine, and after [`Action::Admit`] exchanges
+//! [`ready_frame`]. Whom to open to, and how many guesses that may offer to liars, is `core/neighbours`.
 
 mod acceptor;
-mod bucket;
 mod budget;
 mod doorman;
-mod guesses;
 mod handshake;
 mod key;
 mod opener;
@@ -29,7 +27,6 @@ pub use self::{
         Doorman, DoormanAction, DoormanInput, HANDSHAKES_MAX, PUSH_OUT_AFTER, SLOTS_FOR_KNOWN, SLOTS_PER_PREFIX_MAX,
         WAITING_KNOWN_MAX,
     },
-    guesses::{BACK_OFF_MAX, BACK_OFF_MIN, Guesses},
     handshake::{Action, Admitted, Failure, HANDSHAKE_TIMEOUT, Input},
     key::MeshKey,
     opener::Opener,

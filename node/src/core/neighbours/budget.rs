@@ -1,27 +1,17 @@
 //! What approaches may cost: dials a minute, and guesses at the password that our own handshakes offer to strangers.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Dials at once, and the time after which one more is allowed: 60 a minute.
-const DIALS: Rate = Rate {
-    burst: 30,
-    interval: Duration::from_secs(1),
-};
+use crate::core::bucket::{Bucket, Rate};
+
+/// Dials at once, and dials a minute after that.
+const DIALS: Rate = Rate::new(30, 60);
 /// The same while alone: a hundred that came and went may stand before the one that is there.
-const DIALS_ALONE: Rate = Rate {
-    burst: 60,
-    interval: Duration::from_millis(500),
-};
-/// Refusals by peers that a source named for the mesh.
-const NAMED_GUESSES: Rate = Rate {
-    burst: 30,
-    interval: Duration::from_secs(60),
-};
-/// Refusals by others.
-const OTHER_GUESSES: Rate = Rate {
-    burst: 10,
-    interval: Duration::from_secs(60),
-};
+const DIALS_ALONE: Rate = Rate::new(60, 120);
+/// Handshakes that offered a guess to peers that a source named for the mesh.
+const NAMED_GUESSES: Rate = Rate::new(30, 1);
+/// The same with others.
+const OTHER_GUESSES: Rate = Rate::new(10, 1);
 
 /// Whose guess budget an approach draws on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,27 +43,19 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new() -> Self {
         Budget {
-            dials: Bucket::new(DIALS),
-            dials_alone: Bucket::new(DIALS_ALONE),
-            named: Bucket::new(NAMED_GUESSES),
-            other: Bucket::new(OTHER_GUESSES),
+            dials: Bucket::full(DIALS),
+            dials_alone: Bucket::full(DIALS_ALONE),
+            named: Bucket::full(NAMED_GUESSES),
+            other: Bucket::full(OTHER_GUESSES),
         }
     }
 
     /// Pays for an approach, or says when it can be paid for.
     pub(super) fn pay(&mut self, guess: Guess, dial: Dial, now: Instant) -> Result<(), Instant> {
-        let ready_at = |bucket: Option<&mut Bucket>| bucket.map_or(now, |bucket| bucket.ready_at(now));
-        let ready_at = ready_at(self.dial_bucket(dial)).max(ready_at(self.guess_bucket(guess)));
-        if ready_at > now {
-            return Err(ready_at);
-        }
-        if let Some(bucket) = self.dial_bucket(dial) {
-            bucket.take(now);
-        }
-        if let Some(bucket) = self.guess_bucket(guess) {
-            bucket.take(now);
-        }
-        Ok(())
+        // Both or neither: what is refused costs nothing.
+        self.dial_bucket(dial).map_or(Ok(()), |bucket| bucket.check(now))?;
+        self.guess_bucket(guess).map_or(Ok(()), |bucket| bucket.take(now))?;
+        self.dial_bucket(dial).map_or(Ok(()), |bucket| bucket.take(now))
     }
 
     /// No guess was made, or it was right.
@@ -100,44 +82,10 @@ impl Budget {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: u32,
-    interval: Duration,
-}
-
-/// A token bucket, kept as the instant at which it is full again.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    rate: Rate,
-    full_at: Option<Instant>,
-}
-
-impl Bucket {
-    fn new(rate: Rate) -> Self {
-        Bucket { rate, full_at: None }
-    }
-
-    /// When a token is there: `now` or later.
-    fn ready_at(&self, now: Instant) -> Instant {
-        let debt_allowed = self.rate.interval * self.rate.burst.saturating_sub(1);
-        self.full_at
-            .and_then(|at| at.checked_sub(debt_allowed))
-            .map_or(now, |at| at.max(now))
-    }
-
-    fn take(&mut self, now: Instant) {
-        self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + self.rate.interval);
-    }
-
-    fn refund(&mut self) {
-        self.full_at = self.full_at.and_then(|at| at.checked_sub(self.rate.interval));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn paid_in(budget: &mut Budget, guess: Guess, dial: Dial, start: Instant, seconds: u64) -> usize {
         (0..=seconds * 10)

@@ -130,7 +130,8 @@ impl Neighbours {
                 source,
                 topics,
             } => self.found(peer, multiaddrs, source, &topics, now),
-            Input::DialFailed { peer } | Input::Unanswered { peer } => self.failed(peer, now),
+            Input::DialFailed { peer } => self.failed(peer, false, now),
+            Input::Unanswered { peer } => self.failed(peer, true, now),
             Input::NotSpeaking { peer } => self.not_speaking(peer, now),
             Input::Refused { peer } => self.refused(peer, now),
             Input::Admitted { peer, multiaddr } => self.admitted(peer, multiaddr, now, out),
@@ -216,8 +217,9 @@ impl Neighbours {
         }
     }
 
-    pub(super) fn failed(&mut self, peer: PeerId, now: Instant) {
-        self.approach_ended(&peer, true);
+    /// `guessed`: the peer may have judged our proof before the end.
+    pub(super) fn failed(&mut self, peer: PeerId, guessed: bool, now: Instant) {
+        self.approach_ended(&peer, !guessed);
         let alone = self.neighbours.is_empty();
         let Some(candidate) = self.candidates.get_mut(&peer) else {
             return;

@@ -109,7 +109,7 @@ pub enum Input {
         /// Whom we asked.
         peer: PeerId,
     },
-    /// An approach ended: the handshake broke off or timed out before the peer could judge our proof.
+    /// An approach ended: the handshake broke off or timed out. A liar may have had its guess at our proof, and hung up.
     Unanswered {
         /// Whom we asked.
         peer: PeerId,
@@ -193,8 +193,6 @@ pub enum Action {
         peer: PeerId,
         /// Where; if empty, wherever the node knows it to be.
         multiaddrs: Vec<Multiaddr>,
-        /// Whether a source named it for this mesh.
-        named: bool,
     },
     /// Look up the mesh's key, or that of a topic. One `LookedUp` follows.
     LookUp {

@@ -64,7 +64,7 @@ impl Neighbours {
     /// Begins the approaches that are wanted and allowed now; returns when there may be more to begin.
     pub(super) fn plan(&mut self, now: Instant, out: &mut Vec<Action>) -> Option<Instant> {
         while let Some(peer) = self.approaches.overdue(now) {
-            self.failed(peer, now);
+            self.failed(peer, true, now);
         }
         let mut wants = self.wants();
         let mut again_at: Option<Instant> = None;
@@ -166,10 +166,9 @@ impl Neighbours {
     fn approach(&mut self, peer: PeerId, reason: Reason, now: Instant, out: &mut Vec<Action>) -> Result<(), Blocked> {
         let alone = self.neighbours.is_empty();
         let candidate = self.candidates.get_mut(&peer).expect("only candidates are approached");
-        let named = candidate.is_named();
         let guess = match () {
             () if candidate.met => Guess::Free,
-            () if named => Guess::Named,
+            () if candidate.is_named() => Guess::Named,
             () => Guess::Other,
         };
         let dial = match () {
@@ -182,7 +181,6 @@ impl Neighbours {
         out.push(Action::Approach {
             peer,
             multiaddrs: candidate.multiaddrs.clone(),
-            named,
         });
         Ok(())
     }

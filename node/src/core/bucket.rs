@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 /// How much may happen at once, and how soon one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// Tokens in a full bucket.
-    pub(super) burst: u32,
+    pub(crate) burst: u32,
     /// Time in which one token comes back.
-    pub(super) interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 impl Rate {
     /// `burst` at once, then `per_minute` a minute.
-    pub(super) const fn new(burst: u32, per_minute: u32) -> Self {
+    pub(crate) const fn new(burst: u32, per_minute: u32) -> Self {
         Rate {
             burst,
             interval: Duration::from_nanos(60_000_000_000 / per_minute as u64),
@@ -23,25 +23,25 @@ impl Rate {
 
 /// A bucket of one [`Rate`]; starts full. Exact: durations are integers, so no drift lets an extra token through.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     rate: Rate,
     full_at: Option<Instant>,
 }
 
 impl Bucket {
-    pub(super) fn full(rate: Rate) -> Self {
+    pub(crate) fn full(rate: Rate) -> Self {
         Bucket { rate, full_at: None }
     }
 
     /// Takes one token, or says when there will be one.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         self.check(now)?;
         self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + self.rate.interval);
         Ok(())
     }
 
     /// Whether [`take`](Self::take) would succeed, or when it will.
-    pub(super) fn check(&self, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn check(&self, now: Instant) -> Result<(), Instant> {
         // One token is there as soon as all but `burst - 1` intervals of the debt have passed.
         let slack = self.rate.interval * self.rate.burst.saturating_sub(1);
         match self.full_at.and_then(|full_at| full_at.checked_sub(slack)) {
@@ -51,12 +51,12 @@ impl Bucket {
     }
 
     /// Gives one token back; a full bucket stays full.
-    pub(super) fn refund(&mut self) {
+    pub(crate) fn refund(&mut self) {
         self.full_at = self.full_at.and_then(|at| at.checked_sub(self.rate.interval));
     }
 
     /// A full bucket says nothing that a new one would not say.
-    pub(super) fn is_full(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at.is_none_or(|at| at <= now)
     }
 }
