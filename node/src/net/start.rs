@@ -107,6 +107,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         heartbeat: setup.heartbeat,
         announce_at: None,
         announced_at: None,
+        announced_to: 0,
         sweep_at: now + SWEEP_INTERVAL,
         expire_at: now,
     };
