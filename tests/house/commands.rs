@@ -308,7 +308,7 @@ fn the_ticker_takes_other_feeds() {
     terminal.0.file("ticks.csv", format!("{header}\n{rows}"));
     let _ = terminal.0.shell("gzip ticks.csv").run(SOON).expect(0);
     let reading = |n: u32| {
-        format!("{{\"when\":\"2026-01-01T00:0{n}:00Z\",\"station\":\"Blindern\",\"main\":{{\"temp\":-{n}.5}}}}\n")
+        format!("{{\"when\":\"2026-01-01T00:00:00.0{n}Z\",\"station\":\"Blindern\",\"main\":{{\"temp\":-{n}.5}}}}\n")
     };
     terminal.0.file("oslo.jsonl", (1..=5).map(reading).collect::<String>());
     for (command, topic) in [(FEEDS[0], "market.example/coins"), (FEEDS[1], "weather.example/oslo")] {
