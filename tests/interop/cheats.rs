@@ -1,6 +1,5 @@
 //! Members that know the password and cheat: what they forge is rejected, and honest members go on.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,10 +66,16 @@ impl Honest {
         self.published += 1;
         for reader in &mut self.readers {
             let record = next(reader, SOON).await;
-            assert_eq!((record.value.as_str(), record.author), (text.as_str(), self.near.node.id()));
+            assert_eq!(
+                (record.value.as_str(), record.author),
+                (text.as_str(), self.near.node.id())
+            );
         }
         let far = self.far.node.id();
-        assert!(self.near.mesh.neighbours().contains(&far), "after {after} the honest lost each other");
+        assert!(
+            self.near.mesh.neighbours().contains(&far),
+            "after {after} the honest lost each other"
+        );
     }
 }
 
@@ -121,7 +126,10 @@ async fn good_frames_by_hand_are_delivered_and_forged_ones_are_not() {
     for (index, reader) in honest.readers.iter_mut().enumerate() {
         let received = records(reader, GOOD, SOON).await;
         for (n, record) in received.iter().enumerate() {
-            assert_eq!((record.value.as_str(), record.author), (n.to_string().as_str(), author.id()));
+            assert_eq!(
+                (record.value.as_str(), record.author),
+                (n.to_string().as_str(), author.id())
+            );
         }
         let deliverer = [cheat.stranger.id, honest.near.node.id()][index];
         assert!(received.iter().all(|record| record.delivered_by == deliverer));
@@ -131,45 +139,66 @@ async fn good_frames_by_hand_are_delivered_and_forged_ones_are_not() {
         whether(metrics.frames_rejected == forged, || metrics)
     };
     until("every forged frame is rejected", SOON, rejected).await;
-    assert_eq!(honest.far.node.metrics().frames_rejected, 0, "a forged frame was passed on");
+    assert_eq!(
+        honest.far.node.metrics().frames_rejected,
+        0,
+        "a forged frame was passed on"
+    );
     honest.go_on("forged frames").await;
     eprintln!("{forged} forged frames: all rejected at the first hop; {GOOD} of {GOOD} good ones everywhere");
 }
 
-/// Streams and incarnations without end: a neighbour brings only so many, and honest streams do not notice (T20, in short).
+/// Streams without end: a neighbour brings only so many, and honest streams do not notice (T20, in short).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_minter_of_publishers_is_held_to_its_share() {
-    const MINTED: usize = 200;
+    const MINTED: usize = 500;
+    const AT_ONCE: usize = maille::core::stream::seen::NEWCOMER_BURST as usize;
+    /// What its share grows by while this test runs on a busy machine.
+    const GROWN_MAX: usize = 12;
     let mut honest = Honest::new().await;
+    let old = honest.far.text(TOPIC).publisher().await.unwrap();
+    nodes::within("a subscriber", SOON, old.ready(1)).await.unwrap();
+    old.publish(&"old".to_owned()).await.unwrap();
+    for reader in &mut honest.readers {
+        assert_eq!(next(reader, SOON).await.value, "old");
+    }
     let cheat = honest.cheat().await;
     let mut gossip = cheat.gossip().await;
-    for n in 0..MINTED {
+    for _ in 0..MINTED {
         let mut author = Author::new(&format!("{MESH}/{TOPIC}"));
-        gossip.send(&rpc_publish(TOPIC, &author.frame(&n.to_string()))).await.unwrap();
+        gossip.send(&rpc_publish(TOPIC, &author.frame("minted"))).await.unwrap();
     }
-    let seen = || {
+    let judged = || {
         let metrics = honest.near.node.metrics();
         let judged = metrics.frames_over_limit + metrics.frames_received;
-        whether(judged >= MINTED as u64, || metrics)
+        whether(judged > MINTED as u64, || metrics)
     };
-    until("all minted frames are judged", SOON, seen).await;
+    until("all minted frames are judged", SOON, judged).await;
     let metrics = honest.near.node.metrics();
-    eprintln!("{MINTED} minted publishers: {} frames over the limit, {} taken", metrics.frames_over_limit, metrics.frames_received);
-    assert!(metrics.frames_over_limit >= MINTED as u64 - 20, "{metrics:?}");
-    // What was taken settles first.
-    let mut by_author: HashMap<_, usize> = HashMap::new();
-    let text = "honest among minted";
-    honest.publisher.publish(&text.to_owned()).await.unwrap();
+    assert!(
+        metrics.frames_over_limit >= (MINTED - AT_ONCE - GROWN_MAX) as u64,
+        "{metrics:?}"
+    );
+    // A stream that was there goes on, and one that begins at a neighbour is heard.
+    old.publish(&"still there".to_owned()).await.unwrap();
+    honest.publisher.publish(&"new".to_owned()).await.unwrap();
     for reader in &mut honest.readers {
-        loop {
+        let mut wanted = vec!["still there", "new"];
+        let mut minted = 0;
+        while !wanted.is_empty() {
             let record = next(reader, SOON).await;
-            if record.value == text {
-                break;
-            }
-            *by_author.entry(record.author).or_default() += 1;
+            minted += usize::from(record.value == "minted");
+            wanted.retain(|text| *text != record.value);
         }
+        assert!(
+            minted <= AT_ONCE + GROWN_MAX,
+            "{minted} minted publishers were delivered"
+        );
     }
-    assert!(by_author.len() <= 20, "{} minted publishers were delivered", by_author.len());
+    eprintln!(
+        "{MINTED} minted publishers: {} over the limit; honest streams, old and new, go on",
+        metrics.frames_over_limit
+    );
 }
 
 fn acks(topic: &str, incarnation: u64, next: u64) -> Vec<u8> {
@@ -219,7 +248,13 @@ async fn malformed_control_frames_end_the_admission_of_who_sends_them() {
     let malformed: Vec<(&str, Vec<u8>, bool)> = vec![
         ("garbage", vec![0x5a; 300], false),
         ("a truncated frame", acks(TOPIC, 1, 1)[..5].to_vec(), false),
-        ("more acks than one frame may have", encode_control(Message::Acks(Acks { acks: too_many.collect() })), false),
+        (
+            "more acks than one frame may have",
+            encode_control(Message::Acks(Acks {
+                acks: too_many.collect(),
+            })),
+            false,
+        ),
         ("one byte too long", vec![0x0a; CONTROL_FRAME_BYTES_MAX + 1], false),
         ("the largest length there is", [vec![0xff; 9], vec![1]].concat(), true),
     ];
@@ -234,7 +269,10 @@ async fn malformed_control_frames_end_the_admission_of_who_sends_them() {
         thrown_out(&honest, &mut cheat).await;
         honest.go_on(what).await;
     }
-    eprintln!("{} malformed control frames: each ended its sender's admission", malformed.len());
+    eprintln!(
+        "{} malformed control frames: each ended its sender's admission",
+        malformed.len()
+    );
 }
 
 /// Well-formed control frames full of nonsense: records that nobody signed, empty farewells, questions by the thousand.
@@ -249,17 +287,35 @@ async fn nonsense_on_the_control_stream_harms_nobody() {
     };
     let records = vec![fake; 16];
     for answer in [true, false] {
-        let swap = Swap { records: records.clone(), answer };
+        let swap = Swap {
+            records: records.clone(),
+            answer,
+        };
         cheat.control.send(&encode_control(Message::Swap(swap))).await.unwrap();
     }
     // A cheat that claims our place was taken, once: no reason to go.
-    let replaced = Farewell { sample: records, replaced: vec![0xff; 16] };
-    cheat.control.send(&encode_control(Message::Farewell(replaced))).await.unwrap();
+    let replaced = Farewell {
+        sample: records,
+        replaced: vec![0xff; 16],
+    };
+    cheat
+        .control
+        .send(&encode_control(Message::Farewell(replaced)))
+        .await
+        .unwrap();
     honest.go_on("nonsense").await;
     let mut answers = 0;
     for n in 1..=QUESTIONS {
-        let clock = Clock { origin_us: n, answer_us: 0 };
-        if cheat.control.send(&encode_control(Message::Clock(clock))).await.is_err() {
+        let clock = Clock {
+            origin_us: n,
+            answer_us: 0,
+        };
+        if cheat
+            .control
+            .send(&encode_control(Message::Clock(clock)))
+            .await
+            .is_err()
+        {
             break;
         }
         // Read none for a while, then some: the queue for a member that does not read is bounded.
@@ -285,7 +341,11 @@ async fn a_member_that_breaks_its_streams_hurts_only_itself() {
     let started = Instant::now();
     honest.go_on("a deaf member").await;
     let heard = control.hear(ANSWER).await;
-    eprintln!("a deaf member: its admission {:?} after {:?}", heard.end, started.elapsed());
+    eprintln!(
+        "a deaf member: its admission {:?} after {:?}",
+        heard.end,
+        started.elapsed()
+    );
     // Its protocol is gone with its admission, or still there for nothing.
     let gossip = StreamProtocol::try_from_owned(admitted.protocol_prefix + crate::by_hand::GOSSIP).unwrap();
     if heard.end != End::Open {
@@ -307,5 +367,11 @@ async fn a_member_that_breaks_its_streams_hurts_only_itself() {
         assert!(fresh.is_ok(), "admission {n}: {fresh:?}");
         honest.go_on("one more admission").await;
     }
-    assert!(honest.readers.iter_mut().flat_map(arrived).all(|event| matches!(event, Event::Record(_))));
+    assert!(
+        honest
+            .readers
+            .iter_mut()
+            .flat_map(arrived)
+            .all(|event| matches!(event, Event::Record(_)))
+    );
 }

@@ -107,7 +107,10 @@ async fn guess(stranger: &Stranger, peer: PeerId, how: &str, earlier: &[u8]) -> 
     let mut wire = stranger.open(peer, ADMISSION).await.unwrap();
     let hello = step(&mut machine, Input::Started).unwrap();
     wire.send(&hello).await.unwrap();
-    let challenge = wire.receive(ANSWER).await.unwrap_or_else(|| panic!("no challenge for: {how}"));
+    let challenge = wire
+        .receive(ANSWER)
+        .await
+        .unwrap_or_else(|| panic!("no challenge for: {how}"));
     let honest = step(&mut machine, Input::Received(challenge.clone())).unwrap();
     let bad = match how {
         "wrong password" | "unknown mesh" => honest,
@@ -147,7 +150,11 @@ async fn one_ending(over: Over) {
     let mut endings: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for how in GUESSES {
         let heard = guess(&stranger, peer, how, &earlier).await;
-        assert_eq!((heard.frames.len(), heard.rest, heard.end), (1, 0, End::Closed), "{how}: {heard:?}");
+        assert_eq!(
+            (heard.frames.len(), heard.rest, heard.end),
+            (1, 0, End::Closed),
+            "{how}: {heard:?}"
+        );
         endings.entry(format!("{heard:?}")).or_default().push(how);
         house.goes_on(how).await;
     }
@@ -191,11 +198,20 @@ fn no_hellos() -> Vec<(&'static str, Vec<u8>)> {
         ("another version", another_version),
         ("a truncated hello", truncated),
         ("a hello with an unknown field", trailing),
-        ("one byte too long", with_length(&vec![0x0a; HANDSHAKE_FRAME_BYTES_MAX + 1])),
+        (
+            "one byte too long",
+            with_length(&vec![0x0a; HANDSHAKE_FRAME_BYTES_MAX + 1]),
+        ),
         ("the largest length there is", [vec![0xff; 9], vec![1]].concat()),
         ("a length that never ends", vec![0x80; 20]),
-        ("a length that is not minimal", [vec![0x80 | 90, 0], vec![0; 90]].concat()),
-        ("an HTTP request", b"GET / HTTP/1.1\r\nHost: maille.example\r\nAccept: */*\r\nConnection: close\r\n\r\n".to_vec()),
+        (
+            "a length that is not minimal",
+            [vec![0x80 | 90, 0], vec![0; 90]].concat(),
+        ),
+        (
+            "an HTTP request",
+            b"GET / HTTP/1.1\r\nHost: maille.example\r\nAccept: */*\r\nConnection: close\r\n\r\n".to_vec(),
+        ),
     ]
 }
 
@@ -209,12 +225,22 @@ async fn no_answer(over: Over) {
         // The end may come before all of it is written.
         let _ = wire.send_bytes(&bytes).await;
         let heard = wire.hear(ANSWER).await;
-        assert!(heard.frames.is_empty() && heard.rest == 0 && heard.end != End::Open, "{what}: {heard:?}");
-        assert!(started.elapsed() < DEADLINE, "{what} held the stream for {:?}", started.elapsed());
+        assert!(
+            heard.frames.is_empty() && heard.rest == 0 && heard.end != End::Open,
+            "{what}: {heard:?}"
+        );
+        assert!(
+            started.elapsed() < DEADLINE,
+            "{what} held the stream for {:?}",
+            started.elapsed()
+        );
         endings.entry(format!("{:?}", heard.end)).or_default().push(what);
         house.goes_on(what).await;
     }
-    eprintln!("{over:?}: {} first frames that are no hello end as {endings:?}", no_hellos().len());
+    eprintln!(
+        "{over:?}: {} first frames that are no hello end as {endings:?}",
+        no_hellos().len()
+    );
     assert_eq!(endings.len(), 1, "{endings:#?}");
 }
 
@@ -286,7 +312,10 @@ async fn who_is_never_ready_is_no_neighbour() {
     let heard = wire.hear(PATIENCE).await;
     let took = started.elapsed();
     eprintln!("admitted and never ready: ended after {took:?}, {heard:?}");
-    assert!(heard.end == End::Closed && took >= DEADLINE - Duration::from_secs(1) && took < PATIENCE, "{took:?}");
+    assert!(
+        heard.end == End::Closed && took >= DEADLINE - Duration::from_secs(1) && took < PATIENCE,
+        "{took:?}"
+    );
     house.goes_on("the end of that").await;
 }
 
@@ -324,7 +353,10 @@ async fn never_ending_hellos_end_and_hold_up_nobody() {
     let (ended, newcomer) = tokio::join!(futures::future::join_all(slow), honest);
     let (first, last) = (ended.iter().min().unwrap(), ended.iter().max().unwrap());
     eprintln!("{SLOW} slow hellos ended after {first:?} to {last:?}; an honest newcomer was admitted in {newcomer:?}");
-    assert!(*first >= DEADLINE - Duration::from_secs(1) && *last < PATIENCE, "{ended:?}");
+    assert!(
+        *first >= DEADLINE - Duration::from_secs(1) && *last < PATIENCE,
+        "{ended:?}"
+    );
     assert!(newcomer < Duration::from_secs(10), "{newcomer:?}");
     house.goes_on("slow hellos").await;
 }
@@ -361,19 +393,33 @@ async fn overheard(stranger: &Stranger) -> (Vec<u8>, Wire) {
 async fn whoever_passes_messages_on_between_members_gets_nowhere() {
     let middle = Stranger::start(Over::Tcp, Speaks::NoGossip).await;
     middle.accept(ADMISSION);
-    let opening = builder(Over::Tcp).bootstrap([middle.multiaddr.clone()]).spawn().await.unwrap();
+    let opening = builder(Over::Tcp)
+        .bootstrap([middle.multiaddr.clone()])
+        .spawn()
+        .await
+        .unwrap();
     let opening = nodes::join(opening, MESH, &credential(MESH, PASSWORD)).await;
     let mut house = House::new(Over::Tcp, &[]).await;
     let peer = middle.dial(&house.visited.node.multiaddrs()[0]).await;
     let (hello, mut to_opener) = overheard(&middle).await;
     let mut to_acceptor = middle.open(peer, ADMISSION).await.unwrap();
     to_acceptor.send(&hello).await.unwrap();
-    let challenge = to_acceptor.receive(ANSWER).await.expect("a challenge, for whatever tag");
+    let challenge = to_acceptor
+        .receive(ANSWER)
+        .await
+        .expect("a challenge, for whatever tag");
     to_opener.send(&challenge).await.unwrap();
     let proof = to_opener.receive(ANSWER).await.expect("a proof");
     to_acceptor.send(&proof).await.unwrap();
     let heard = to_acceptor.hear(ANSWER).await;
-    assert_eq!(heard, Heard { frames: vec![], rest: 0, end: End::Closed });
+    assert_eq!(
+        heard,
+        Heard {
+            frames: vec![],
+            rest: 0,
+            end: End::Closed
+        }
+    );
     to_acceptor.close().await;
     to_opener.close().await;
     house.goes_on("the man in the middle").await;
@@ -393,12 +439,22 @@ async fn a_reflector_gets_nowhere() {
     let (hello, mut to_opener) = overheard(&mirror).await;
     let mut to_acceptor = mirror.open(peer, ADMISSION).await.unwrap();
     to_acceptor.send(&hello).await.unwrap();
-    let challenge = to_acceptor.receive(ANSWER).await.expect("a challenge, for whatever tag");
+    let challenge = to_acceptor
+        .receive(ANSWER)
+        .await
+        .expect("a challenge, for whatever tag");
     to_opener.send(&challenge).await.unwrap();
     let proof = to_opener.receive(ANSWER).await.expect("a proof");
     to_acceptor.send(&proof).await.unwrap();
     let heard = to_acceptor.hear(ANSWER).await;
-    assert_eq!(heard, Heard { frames: vec![], rest: 0, end: End::Closed });
+    assert_eq!(
+        heard,
+        Heard {
+            frames: vec![],
+            rest: 0,
+            end: End::Closed
+        }
+    );
     // The opener gets its own proof, as if it were an acceptance.
     to_opener.send(&proof).await.unwrap();
     let heard = to_opener.hear(ANSWER).await;

@@ -25,8 +25,11 @@ fn variable(name: &str) -> Option<u64> {
 /// Two nodes that know each other from the start, and so dial each other at once.
 async fn pair(rng: &mut StdRng) -> [maille::Node; 2] {
     let keys = [Keypair::generate_ed25519(), Keypair::generate_ed25519()];
-    let ports: [Multiaddr; 2] =
-        [0; 2].map(|_| format!("/memory/{}", rng.random_range(1 << 32..u64::MAX)).parse().unwrap());
+    let ports: [Multiaddr; 2] = [0; 2].map(|_| {
+        format!("/memory/{}", rng.random_range(1 << 32..u64::MAX))
+            .parse()
+            .unwrap()
+    });
     let spawn = |mine: usize, other: usize| {
         let id: PeerId = keys[other].public().to_peer_id();
         let known = ports[other].clone().with_p2p(id).unwrap();
@@ -92,8 +95,12 @@ async fn round(nodes: &[maille::Node; 2], rng: &mut StdRng, name: &str) -> (Dura
     let joined = Instant::now();
     let both = || {
         let states = [a.mesh.status(), b.mesh.status()];
-        let met = states.iter().all(|status| matches!(status, Status::Joined { neighbours: 1 }));
-        whether(met, || (states, plans.clone(), nodes.each_ref().map(maille::Node::metrics)))
+        let met = states
+            .iter()
+            .all(|status| matches!(status, Status::Joined { neighbours: 1 }));
+        whether(met, || {
+            (states, plans.clone(), nodes.each_ref().map(maille::Node::metrics))
+        })
     };
     let (_, met) = until(&format!("{name}: both are neighbours"), STUCK, both).await;
     passes(&a, &b, "there").await;
@@ -146,5 +153,9 @@ async fn no_interleaving_of_admission_leaves_a_pair_stuck() {
         at(&passed, 99),
         at(&passed, 100),
     );
-    assert!(met.len() == rounds && at(&met, 100) < SOON, "a pair took {:?} to meet", at(&met, 100));
+    assert!(
+        met.len() == rounds && at(&met, 100) < SOON,
+        "a pair took {:?} to meet",
+        at(&met, 100)
+    );
 }

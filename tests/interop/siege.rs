@@ -46,7 +46,9 @@ async fn guess(stranger: &Stranger, peer: PeerId, key: &Arc<MeshKey>, tally: &Ta
     if wire.send(&step(&mut machine, Input::Started).unwrap()).await.is_err() {
         return;
     }
-    let Some(challenge) = wire.receive(PATIENCE).await else { return };
+    let Some(challenge) = wire.receive(PATIENCE).await else {
+        return;
+    };
     tally.challenges.fetch_add(1, Ordering::Relaxed);
     let proof = step(&mut machine, Input::Received(challenge)).unwrap();
     if wire.send(&proof).await.is_ok() && wire.receive(SOON).await.is_some() {
@@ -70,7 +72,9 @@ async fn besiege(to: Multiaddr, tally: Arc<Tally>) {
 }
 
 async fn join(identity: &Keypair, to: &Member) -> Member {
-    let described = builder(Over::Tcp).identity(identity.clone()).bootstrap(to.node.multiaddrs());
+    let described = builder(Over::Tcp)
+        .identity(identity.clone())
+        .bootstrap(to.node.multiaddrs());
     let node = described.spawn().await.unwrap();
     nodes::join(node, MESH, &credential(MESH, PASSWORD)).await
 }
@@ -86,8 +90,14 @@ async fn t5_a_thousand_guesses_are_answered_at_the_budgets_rate_and_a_known_memb
     let tally = Arc::new(Tally::default());
     let started = Instant::now();
     let to = gate.node.multiaddrs()[0].clone();
-    let guessers: Vec<_> = (0..STRANGERS).map(|_| tokio::spawn(besiege(to.clone(), tally.clone()))).collect();
-    let spent = || nodes::whether(tally.challenges.load(Ordering::Relaxed) >= BURST, || format!("{tally:?}"));
+    let guessers: Vec<_> = (0..STRANGERS)
+        .map(|_| tokio::spawn(besiege(to.clone(), tally.clone())))
+        .collect();
+    let spent = || {
+        nodes::whether(tally.challenges.load(Ordering::Relaxed) >= BURST, || {
+            format!("{tally:?}")
+        })
+    };
     nodes::until("the budget is spent", SOON, spent).await;
     let mut joins = Vec::new();
     for n in 0..JOINS {
@@ -97,7 +107,9 @@ async fn t5_a_thousand_guesses_are_answered_at_the_budgets_rate_and_a_known_memb
         joins.push(joining.elapsed());
         let mut subscriber = known.text("t").subscribe().start().await.unwrap();
         let publisher = gate.text("t").publisher().await.unwrap();
-        nodes::within("the known member", SOON, publisher.ready(1)).await.unwrap();
+        nodes::within("the known member", SOON, publisher.ready(1))
+            .await
+            .unwrap();
         publisher.publish(&n.to_string()).await.unwrap();
         assert_eq!(next(&mut subscriber, SOON).await.value, n.to_string());
         drop(subscriber);
@@ -120,7 +132,10 @@ async fn t5_a_thousand_guesses_are_answered_at_the_budgets_rate_and_a_known_memb
     assert!(attempts >= ATTEMPTS && challenges >= BURST && (challenges as f64) <= allowed);
     // Also what was answered too late for its guesser to hear it; and this member's own joins count when refused.
     let refused = gate.node.metrics().admissions_refused as f64;
-    assert!(refused <= allowed + JOINS as f64, "{refused} answered of at most {allowed:.0}");
+    assert!(
+        refused <= allowed + JOINS as f64,
+        "{refused} answered of at most {allowed:.0}"
+    );
     assert_eq!(accepted, 0);
     assert!(joins.iter().all(|join| *join < KNOWN_JOINS_MAX), "{joins:?}");
     assert_eq!(gate.neighbours(), 0);
