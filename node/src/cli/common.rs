@@ -237,7 +237,11 @@ impl Watch {
         }
     }
 
-    fn on_mesh_event(&self, event: &MeshEvent) -> Option<Failure> {
+    fn on_mesh_event(&mut self, event: &MeshEvent) -> Option<Failure> {
+        if matches!(event, MeshEvent::NeighbourJoined { .. }) {
+            // A member that comes and goes between two looks was met all the same.
+            self.patience.observe(Standing::Joined, Instant::now());
+        }
         matches!(event, MeshEvent::IdentityInUse).then(|| {
             Failure::other(format!(
                 "another process takes part in {} with this identity: stop it, or use another --data-dir",
