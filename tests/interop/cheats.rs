@@ -136,7 +136,7 @@ async fn good_frames_by_hand_are_delivered_and_forged_ones_are_not() {
     }
     let rejected = || {
         let metrics = honest.near.node.metrics();
-        whether(metrics.frames_rejected == forged, || metrics)
+        whether(metrics.frames_rejected == forged, || Box::new(metrics))
     };
     until("every forged frame is rejected", SOON, rejected).await;
     assert_eq!(
@@ -171,7 +171,7 @@ async fn a_minter_of_publishers_is_held_to_its_share() {
     let judged = || {
         let metrics = honest.near.node.metrics();
         let judged = metrics.frames_over_limit + metrics.frames_received;
-        whether(judged > MINTED as u64, || metrics)
+        whether(judged > MINTED as u64, || Box::new(metrics))
     };
     until("all minted frames are judged", SOON, judged).await;
     let metrics = honest.near.node.metrics();
@@ -230,7 +230,7 @@ async fn acks_from_the_future_are_not_believed() {
     }
     let counted = || {
         let metrics = honest.near.node.metrics();
-        whether(metrics.acks_invalid >= lies.len() as u64, || metrics)
+        whether(metrics.acks_invalid >= lies.len() as u64, || Box::new(metrics))
     };
     until("every lie is counted", SOON, counted).await;
     honest.go_on("acks from the future").await;

@@ -191,7 +191,7 @@ async fn a_restarted_peer_is_admitted_while_its_old_connection_still_stands() {
     assert_eq!((a.neighbours(), b.neighbours()), (1, 1));
     // The dead connection's end is not the live one's.
     link.cut();
-    let closed = || whether(a.node.metrics().connections_closed == 1, || a.node.metrics());
+    let closed = || whether(a.node.metrics().connections_closed == 1, || Box::new(a.node.metrics()));
     until("the end of the dead connection", SOON, closed).await;
     passes(&a, &b, "after").await;
     assert_eq!((a.neighbours(), b.neighbours()), (1, 1));

@@ -424,7 +424,11 @@ async fn whoever_passes_messages_on_between_members_gets_nowhere() {
     to_opener.close().await;
     house.goes_on("the man in the middle").await;
     assert_eq!(opening.neighbours(), 0);
-    let refused = || whether(opening.node.metrics().refusals_met == 1, || opening.node.metrics());
+    let refused = || {
+        whether(opening.node.metrics().refusals_met == 1, || {
+            Box::new(opening.node.metrics())
+        })
+    };
     until("the opener takes it for a refusal", SOON, refused).await;
 }
 

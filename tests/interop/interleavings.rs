@@ -99,7 +99,7 @@ async fn round(nodes: &[maille::Node; 2], rng: &mut StdRng, name: &str) -> (Dura
             .iter()
             .all(|status| matches!(status, Status::Joined { neighbours: 1 }));
         whether(met, || {
-            (states, plans.clone(), nodes.each_ref().map(maille::Node::metrics))
+            Box::new((states, plans.clone(), nodes.each_ref().map(maille::Node::metrics)))
         })
     };
     let (_, met) = until(&format!("{name}: both are neighbours"), STUCK, both).await;
@@ -121,6 +121,11 @@ async fn round(nodes: &[maille::Node; 2], rng: &mut StdRng, name: &str) -> (Dura
     (met, passed)
 }
 
+/// How often a node of a pair was refused: its hello came before the other had joined.
+fn met_refusals(nodes: &[maille::Node; 2]) -> u64 {
+    nodes.iter().map(|node| node.metrics().refusals_met).sum()
+}
+
 /// 60 rounds, or as many as `MAILLE_ROUNDS` says; the seed is printed, and `MAILLE_SEED` repeats it as far as tasks and
 /// sockets can be repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,19 +136,22 @@ async fn no_interleaving_of_admission_leaves_a_pair_stuck() {
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut met, mut passed) = (Vec::new(), Vec::new());
     let mut nodes = pair(&mut rng).await;
+    let mut refusals = 0;
     for n in 0..rounds {
         if n > 0 && n % ROUNDS_A_PAIR == 0 {
+            refusals += met_refusals(&nodes);
             nodes = pair(&mut rng).await;
         }
         let (neighbours, records) = round(&nodes, &mut rng, &format!("round {n} of seed {seed}")).await;
         met.push(neighbours);
         passed.push(records);
     }
+    refusals += met_refusals(&nodes);
     met.sort_unstable();
     passed.sort_unstable();
     let at = |times: &[Duration], percent: usize| times[(times.len() - 1) * percent / 100];
     eprintln!(
-        "{rounds} rounds, 0 stuck: neighbours after p50 {:?}, p90 {:?}, p99 {:?}, max {:?}; records both ways after p50 \
+        "{rounds} rounds, {refusals} hellos that came too early, 0 stuck: neighbours after p50 {:?}, p90 {:?}, p99 {:?}, max {:?}; records both ways after p50 \
          {:?}, p99 {:?}, max {:?}",
         at(&met, 50),
         at(&met, 90),

@@ -112,13 +112,14 @@ impl NetworkBehaviour for Raw {
     }
 }
 
+type HandlerEvent =
+    ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, oneshot::Sender<Opened>, (StreamProtocol, Stream)>;
+
 /// One connection's part: it stays as long as the other side lets it.
 #[derive(Debug)]
 pub(super) struct Handler {
     accepted: Accepted,
-    out: VecDeque<
-        ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, oneshot::Sender<Opened>, (StreamProtocol, Stream)>,
-    >,
+    out: VecDeque<HandlerEvent>,
 }
 
 impl Handler {
@@ -197,11 +198,7 @@ impl ConnectionHandler for Handler {
         }
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, oneshot::Sender<Opened>, (StreamProtocol, Stream)>>
-    {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<HandlerEvent> {
         self.out.pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 }
