@@ -18,7 +18,8 @@ fn passphrases_are_strong_and_never_the_same() {
         })
         .collect();
     for passphrase in &passphrases {
-        assert_eq!(passphrase.split('-').count(), 5, "{passphrase}");
+        // A few words of the list have a hyphen of their own, such as t-shirt.
+        assert!((5..=10).contains(&passphrase.split('-').count()), "{passphrase}");
         let password = maille::Password::parse(passphrase).unwrap();
         assert!(!password.strength().is_weak(), "{passphrase}");
     }
