@@ -94,7 +94,7 @@ impl Mesh {
     /// Leaves the mesh: neighbours see it at once, all its topics end, connections stay for other meshes.
     ///
     /// # Cancel safety
-    /// The mesh is left also if the future is dropped after its first poll.
+    /// Dropped before it returns, the future may leave the mesh joined as long as handles of it live.
     pub async fn leave(self) {
         let (reply, left) = oneshot::channel();
         if self

@@ -102,7 +102,7 @@ impl Node {
     /// Flushes every publisher (for at most 5 s), leaves every mesh, and closes every connection.
     ///
     /// # Cancel safety
-    /// The node stops also if the future is dropped.
+    /// Dropped before it returns, the future may leave the node running as long as handles of it live.
     pub async fn shutdown(&self) {
         let (reply, done) = oneshot::channel();
         if self.link.commands.send(Command::Shutdown { reply }).await.is_ok() {

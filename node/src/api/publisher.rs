@@ -13,8 +13,9 @@ use crate::types::Cursor;
 
 /// How long [`Publisher::flush`] waits.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
-/// [`Publisher::ready`] counts no further: a node need not know more subscribers than this, however many there are.
-const READY_NEIGHBOURS_MAX: usize = 8;
+/// [`Publisher::ready`] counts no further: a node looks for no more subscribers of a topic than this, however many there
+/// are.
+const READY_NEIGHBOURS_MAX: usize = crate::core::neighbours::TOPIC_TARGET;
 
 /// One stream of records of this node on one topic. Clones publish on the same stream.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ impl<T: Payload> Publisher<T> {
         self.link.state.borrow().subscribed
     }
 
-    /// Waits until `neighbours` (at most 8 are counted) have subscribed. Waits for ever if they do not: use a deadline.
+    /// Waits until `neighbours` (at most 8 are counted: more is not sought) have subscribed. Waits for ever if they do not: use a deadline.
     ///
     /// # Errors
     /// [`PublishError::Closed`].

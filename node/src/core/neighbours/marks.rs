@@ -18,12 +18,14 @@ pub const HIGH_MIN: usize = 24;
 pub const HARD: usize = 64;
 /// Neighbours on each own topic that a node insists on.
 pub const TOPIC_MIN: usize = 4;
-/// Neighbours on each own topic that a node aims at.
-pub const TOPIC_TARGET: usize = 6;
+/// What each own topic adds to the high mark.
+const HIGH_PER_TOPIC: usize = 6;
+/// Neighbours on each own topic that a node aims at, where there is room: as many as a publisher may wait for.
+pub const TOPIC_TARGET: usize = 8;
 
 /// The high mark of a node on `topics` topics: no more neighbours are kept.
 pub fn high(topics: usize) -> usize {
-    topics.saturating_mul(TOPIC_TARGET).clamp(HIGH_MIN, HARD)
+    topics.saturating_mul(HIGH_PER_TOPIC).clamp(HIGH_MIN, HARD)
 }
 
 /// How many of `neighbours` are on each of `own` topics, in the order of `own`.
