@@ -1,8 +1,9 @@
 //! One pair of nodes and its connections: two at once, one that dies in silence, and one that serves two meshes.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use maille::{Event, Keypair, Node, Subscriber};
+use maille::{Event, Keypair, Node, Publisher, Subscriber};
 use maille_tests::nodes::{self, Member, Over, SOON, arrived, builder, credential, met, next, records, until, whether};
 
 use crate::proxy::Proxy;
@@ -13,7 +14,9 @@ const PASSWORD: &str = "sulfur-unpaved-cosmic-jogging-evolve";
 /// The issue's 2 s, as CI asserts times.
 const AGAIN_MAX: Duration = Duration::from_secs(10);
 /// An ordered stream waits this long for what a cut took with it.
-const GAP_MAX: Duration = Duration::from_secs(10);
+const GAP_MAX: Duration = Duration::from_secs(35);
+/// Records before a connection is cut.
+const BEFORE: u64 = 500;
 const PACE: Duration = Duration::from_millis(2);
 
 async fn node(key: &Keypair, knows: Vec<maille::Multiaddr>) -> Node {
@@ -75,25 +78,14 @@ async fn twice_connected() -> (Member, Member, [Proxy; 2]) {
     (a, b, [to_one, to_two])
 }
 
-async fn one_of_two_closes(the_shown_one: bool) {
-    const BEFORE: u64 = 500;
-    const AFTER: u64 = 500;
-    let (a, b, links) = twice_connected().await;
+/// A stream over two connections: everything comes once and in order, over one of them, which is the shown one.
+async fn stream_over_two(links: &[Proxy; 2], a: &Member, b: &Member) -> (Publisher<String>, Subscriber<String>, usize) {
     let mut subscriber = b.text("t").subscribe().start().await.unwrap();
     let publisher = a.text("t").publisher().await.unwrap();
     nodes::within("a subscriber", SOON, publisher.ready(1)).await.unwrap();
     let carried = links.each_ref().map(Proxy::bytes);
-    for n in 0..BEFORE {
-        publisher.publish(&n.to_string()).await.unwrap();
-    }
-    let before = records(&mut subscriber, BEFORE as usize, SOON).await;
-    let before: Vec<u64> = before.iter().map(|record| record.value.parse().unwrap()).collect();
-    assert_eq!(
-        before,
-        (0..BEFORE).collect::<Vec<_>>(),
-        "over two connections everything comes once and in order"
-    );
-    // The frames went over one of the links only: that one is shown.
+    publish(&publisher, 0..BEFORE).await;
+    assert_eq!(received(&mut subscriber, BEFORE).await, (0..BEFORE).collect::<Vec<_>>());
     let carried: Vec<u64> = links
         .iter()
         .zip(carried)
@@ -104,21 +96,77 @@ async fn one_of_two_closes(the_shown_one: bool) {
         carried[shown] > 10 * carried[1 - shown],
         "both links carried frames: {carried:?}"
     );
+    (publisher, subscriber, shown)
+}
+
+async fn publish(publisher: &Publisher<String>, numbers: Range<u64>) {
+    for n in numbers {
+        publisher.publish(&n.to_string()).await.unwrap();
+    }
+    publisher.flush().await.unwrap();
+}
+
+async fn received(subscriber: &mut Subscriber<String>, count: u64) -> Vec<u64> {
+    let records = records(subscriber, usize::try_from(count).unwrap(), SOON).await;
+    records.iter().map(|record| record.value.parse().unwrap()).collect()
+}
+
+/// One connection closes while nothing is under way: nothing may be missing, doubled or out of order.
+async fn one_of_two_closes(the_shown_one: bool) {
+    let (a, b, links) = twice_connected().await;
+    let (publisher, mut subscriber, shown) = stream_over_two(&links, &a, &b).await;
     links[if the_shown_one { shown } else { 1 - shown }].cut();
+    let cut = Instant::now();
+    for node in [&a.node, &b.node] {
+        let closed = || whether(node.metrics().connections_closed == 1, || Box::new(node.metrics()));
+        until("the end of one connection", SOON, closed).await;
+    }
+    nodes::within("the subscriber again", SOON, publisher.ready(1))
+        .await
+        .unwrap();
+    publish(&publisher, BEFORE..2 * BEFORE).await;
+    assert_eq!(
+        received(&mut subscriber, BEFORE).await,
+        (BEFORE..2 * BEFORE).collect::<Vec<_>>()
+    );
+    let took = cut.elapsed();
+    eprintln!("one of two connections cut, the shown one: {the_shown_one}; {BEFORE} more records after {took:?}");
+    assert!(took < AGAIN_MAX, "{took:?}");
+    assert_eq!((a.neighbours(), b.neighbours()), (1, 1));
+    passes(&b, &a, "back").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shown_of_two_connections_closes_and_the_other_takes_over() {
+    one_of_two_closes(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reserve_of_two_connections_closes_and_nobody_notices() {
+    one_of_two_closes(false).await;
+}
+
+/// The shown connection closes under a stream that goes on: what it takes with it is reported, and nothing else happens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_closing_connection_takes_with_it_is_reported() {
+    const AFTER: u64 = 500;
+    let (a, b, links) = twice_connected().await;
+    let (publisher, mut subscriber, shown) = stream_over_two(&links, &a, &b).await;
+    links[shown].cut();
     let cut = Instant::now();
     let took_over = tokio::spawn({
         let (a, b) = (a.clone(), b.clone());
         async move { passes(&b, &a, "back").await }
     });
     let (mut last, mut missing, mut again) = (BEFORE - 1, 0, None);
-    let mut n = BEFORE;
-    // Publishes on, at a pace that does not need the neighbour's acknowledgements, until enough came after the cut.
-    let mut after = 0;
+    let (mut n, mut after) = (BEFORE, 0);
     while after < AFTER {
+        let late = cut.elapsed() > AGAIN_MAX + GAP_MAX;
         assert!(
-            cut.elapsed() < SOON,
-            "after the cut only {after} records arrived, {missing} reported missing"
+            !late,
+            "after the cut {after} records arrived, {missing} reported missing"
         );
+        // A publisher that waits for acknowledgements keeps its record, and its place.
         if let Ok(published) = tokio::time::timeout(PACE, publisher.publish(&n.to_string())).await {
             published.unwrap();
             n += 1;
@@ -140,25 +188,10 @@ async fn one_of_two_closes(the_shown_one: bool) {
     );
     let (again, took_over) = (again.unwrap(), took_over.await.unwrap());
     eprintln!(
-        "two connections, the shown one cut: {the_shown_one}; a new stream's record passed {took_over:?} after the cut, the \
-         old stream's {again:?}, with {missing} missing"
+        "the shown connection cut under a stream: a new stream's record passed {took_over:?} after the cut, the old \
+         stream's {again:?}, with {missing} reported missing"
     );
     assert!(took_over < AGAIN_MAX, "{took_over:?}");
-    assert!(again < AGAIN_MAX + GAP_MAX, "{again:?}");
-    if !the_shown_one {
-        assert_eq!(missing, 0, "the reserve's end took records with it");
-        assert_eq!((a.neighbours(), b.neighbours()), (1, 1));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shown_of_two_connections_closes_and_the_other_takes_over() {
-    one_of_two_closes(true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reserve_of_two_connections_closes_and_nobody_notices() {
-    one_of_two_closes(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
