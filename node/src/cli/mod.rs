@@ -33,8 +33,7 @@ use self::signals::Stop;
 /// The variable that says what is logged to standard error.
 const LOG_VARIABLE: &str = "MAILLE_LOG";
 
-/// What is logged unless told otherwise.
-/// libp2p warns of what is usual here: a node that begins alone knows nobody.
+/// What is logged unless told otherwise. libp2p warns of what is usual here: a node that begins alone knows nobody.
 const LOG_DEFAULT: &str = "warn,libp2p_kad=error,libp2p_gossipsub=error,libp2p_mdns=error";
 
 /// How long tasks may take to end once the command is done.

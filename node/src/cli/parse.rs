@@ -62,7 +62,7 @@ impl From<OsString> for PasswordFile {
 /// cannot be anything else are taken, so that an ADDRESS may follow.
 pub(crate) fn spread_values(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut spread: Vec<OsString> = Vec::new();
-    let mut open: Option<(OsString, fn(&str) -> bool)> = None;
+    let mut open: Option<(OsString, IsValue)> = None;
     let mut value_due = false;
     let mut options_over = false;
     for argument in arguments {
@@ -86,8 +86,11 @@ pub(crate) fn spread_values(arguments: impl IntoIterator<Item = OsString>) -> Ve
     spread
 }
 
+/// Whether an argument can only be one more value of an option.
+type IsValue = fn(&str) -> bool;
+
 /// How to know a further value of `option`.
-fn value_of(option: &str) -> Option<fn(&str) -> bool> {
+fn value_of(option: &str) -> Option<IsValue> {
     match option {
         "--bootstrap" | "--listen" | "--announce" => Some(|text| text.starts_with('/')),
         "--publisher" => Some(|text| text.parse::<maille::PeerId>().is_ok()),
