@@ -38,6 +38,8 @@ pub mod types;
 pub use libp2p::identity::Keypair;
 pub use libp2p::{Multiaddr, PeerId};
 
+#[cfg(feature = "test-util")]
+pub use crate::api::Cable;
 #[cfg(feature = "serde")]
 pub use crate::api::Json;
 pub use crate::api::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::EXIT_CODES_HELP;
-use crate::mesh::{Address, Multiaddr, PeerId, Ticket};
+use crate::mesh::{Address, Multiaddr, Network, PeerId, Ticket};
 use crate::pace::Speed;
 use crate::source::columns::Columns;
 
@@ -165,6 +165,19 @@ pub(crate) struct CommonArgs {
     /// JSON lines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl CommonArgs {
+    /// Where the command's node listens and whom it asks first.
+    pub(crate) fn network(&self) -> Network {
+        Network {
+            listen: self.listen.clone(),
+            bootstrap: self.bootstrap.clone(),
+            ticket: self.ticket.clone(),
+            mdns: !self.no_mdns,
+            run_file: true,
+        }
+    }
 }
 
 /// `30s`, `500ms`, `2m`, or a plain number of seconds.

@@ -19,8 +19,12 @@ pub(crate) struct Network {
     pub(crate) listen: Vec<Multiaddr>,
     /// Nodes to begin with.
     pub(crate) bootstrap: Vec<Multiaddr>,
-    /// Look for members on the local network too.
+    /// Whose peers to begin with, too.
+    pub(crate) ticket: Option<Ticket>,
+    /// Look for members on the local network.
     pub(crate) mdns: bool,
+    /// Look for members among this user's nodes on this machine.
+    pub(crate) run_file: bool,
 }
 
 impl Network {
@@ -32,50 +36,46 @@ impl Network {
         Self {
             listen: vec![any_port],
             bootstrap,
-            mdns: false,
+            ..Self::default()
         }
     }
 
-    async fn spawn(&self) -> Result<Node, Failure> {
-        let mut builder = Node::builder().bootstrap(self.bootstrap.clone()).mdns(self.mdns);
+    async fn spawn(&self, helper: bool) -> Result<Node, Failure> {
+        let mut builder = Node::builder()
+            .bootstrap(self.bootstrap.iter().cloned())
+            .mdns(self.mdns)
+            .run_file(self.run_file)
+            .helper(helper);
         if !self.listen.is_empty() {
-            builder = builder.listen(self.listen.clone());
+            builder = builder.listen(self.listen.iter().cloned());
+        }
+        if let Some(ticket) = &self.ticket {
+            builder = builder.ticket(ticket.clone());
         }
         builder.spawn().await.map_err(|error| match error {
-            maille::SpawnError::Bootstrap(error) => Failure::Usage(error.to_string()),
+            maille::SpawnError::Bootstrap(_) => Failure::Usage(error.to_string()),
             _ => Failure::Other(error.to_string()),
         })
     }
 }
 
-/// The address and the peers that ADDRESS and `--ticket` name together.
-pub(crate) fn place(address: Option<Address>, ticket: Option<&Ticket>) -> Result<(Address, Vec<Multiaddr>), Failure> {
+/// The address that ADDRESS and `--ticket` name together.
+pub(crate) fn place(address: Option<Address>, ticket: Option<&Ticket>) -> Result<Address, Failure> {
+    let missing = || Failure::Usage("give an ADDRESS such as market.example/equities/us, or a ticket".to_owned());
     let Some(ticket) = ticket else {
-        let missing = || Failure::Usage("give an ADDRESS such as market.example/equities/us, or a ticket".to_owned());
-        return address.map(|address| (address, Vec::new())).ok_or_else(missing);
+        return address.ok_or_else(missing);
     };
-    let named = ticket.bootstrap().iter();
-    let peers: Vec<Multiaddr> = named
-        .flat_map(|peer| {
-            peer.multiaddrs
-                .iter()
-                .filter_map(|multiaddr| multiaddr.clone().with_p2p(peer.peer).ok())
-        })
-        .collect();
+    let mesh = ticket.mesh();
     match (address, ticket.topic()) {
-        (Some(address), _) if address.mesh() != ticket.mesh() => Err(Failure::Usage(format!(
-            "the ticket leads to {}, not to {}: leave one of them out",
-            ticket.mesh(),
+        (Some(address), _) if address.mesh() != mesh => Err(Failure::Usage(format!(
+            "the ticket leads to {mesh}, not to {}: leave one of them out",
             address.mesh()
         ))),
-        (Some(address), _) => Ok((address, peers)),
-        (None, Some(topic)) => Ok((Address::new(ticket.mesh().clone(), topic.clone()), peers)),
-        (None, None) => {
-            let mesh = ticket.mesh();
-            Err(Failure::Usage(format!(
-                "the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/news"
-            )))
-        }
+        (Some(address), _) => Ok(address),
+        (None, Some(topic)) => Ok(Address::new(mesh.clone(), topic.clone())),
+        (None, None) => Err(Failure::Usage(format!(
+            "the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/news"
+        ))),
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Helper(Node);
 impl Helper {
     /// Starts it.
     pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
-        network.spawn().await.map(Self)
+        network.spawn(true).await.map(Self)
     }
 
     /// Where it can be reached.
@@ -132,7 +132,7 @@ pub(crate) enum Standing {
 impl Member {
     /// Starts a node and joins. Returns once the password is stretched; being alone is a state, not an error.
     pub(crate) async fn join(network: &Network, address: &Address, credential: Credential) -> Result<Self, Failure> {
-        let node = network.spawn().await?;
+        let node = network.spawn(false).await?;
         let name: MeshName = address.mesh().clone();
         let mesh = node
             .join(name, credential)
@@ -150,9 +150,10 @@ impl Member {
     /// Where it stands.
     pub(crate) fn standing(&self) -> Standing {
         match self.mesh.status() {
-            maille::Status::Alone => Standing::Alone,
             maille::Status::Refused { peers } => Standing::Refused(peers),
             maille::Status::Joined { neighbours } => Standing::Joined(neighbours),
+            // `Alone`, and whatever later versions tell apart of it.
+            _ => Standing::Alone,
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::args::PublishArgs;
 use crate::exit::Failure;
-use crate::mesh::{Member, Network, Outlet, Standing, place};
+use crate::mesh::{Member, Outlet, Standing, place};
 use crate::pace::Pace;
 use crate::secret;
 use crate::source::{Options, Source, Supply, supply};
@@ -19,7 +19,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Runs the command.
 pub(crate) async fn run(args: PublishArgs) -> Result<(), Failure> {
     let mut stopped = std::pin::pin!(stop::requested());
-    let (address, mut peers) = place(args.common.address.clone(), args.common.ticket.as_ref())?;
+    let address = place(args.common.address.clone(), args.common.ticket.as_ref())?;
     let options = Options {
         columns: args.columns(),
         skip_bad: args.skip_bad,
@@ -31,12 +31,7 @@ pub(crate) async fn run(args: PublishArgs) -> Result<(), Failure> {
         None => Some(Source::built_in()?),
     };
     let credential = secret::credential(&args.common, &address)?;
-    peers.extend(args.common.bootstrap.iter().cloned());
-    let network = Network {
-        listen: args.common.listen.clone(),
-        bootstrap: peers,
-        mdns: !args.common.no_mdns,
-    };
+    let network = args.common.network();
     let member = Member::join(&network, &address, credential).await?;
     say(&format!("publishing as {}", member.id()));
     say(&format!(

@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::args::WatchArgs;
 use crate::board::screen::Wish;
 use crate::exit::Failure;
-use crate::mesh::{Address, Heard, Inlet, Member, Network, Standing, place};
+use crate::mesh::{Address, Heard, Inlet, Member, Standing, place};
 use crate::secret;
 use crate::show::Show;
 use crate::stop;
@@ -20,14 +20,9 @@ const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Runs the command.
 pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
     let mut stopped = std::pin::pin!(stop::requested());
-    let (address, mut peers) = place(args.common.address.clone(), args.common.ticket.as_ref())?;
+    let address = place(args.common.address.clone(), args.common.ticket.as_ref())?;
     let credential = secret::credential(&args.common, &address)?;
-    peers.extend(args.common.bootstrap.iter().cloned());
-    let network = Network {
-        listen: args.common.listen.clone(),
-        bootstrap: peers,
-        mdns: !args.common.no_mdns,
-    };
+    let network = args.common.network();
     let member = Member::join(&network, &address, credential).await?;
     let inlet = member.subscribe(&args.publisher, &args.symbols).await?;
     let outcome = tokio::select! {

@@ -43,6 +43,8 @@ pub struct NodeBuilder {
     run_file: bool,
     helper: bool,
     heartbeat: Duration,
+    #[cfg(feature = "test-util")]
+    cable: Option<crate::net::CableEnd>,
 }
 
 impl NodeBuilder {
@@ -58,6 +60,8 @@ impl NodeBuilder {
             run_file: true,
             helper: false,
             heartbeat: HEARTBEAT,
+            #[cfg(feature = "test-util")]
+            cable: None,
         }
     }
 
@@ -122,6 +126,18 @@ impl NodeBuilder {
         self
     }
 
+    /// Puts the node at an end of a cable: its connections over memory to multiaddrs that are beyond run over it. Nodes of
+    /// both parts need it, since a connection obeys the node that dialled.
+    #[cfg(feature = "test-util")]
+    pub fn cable(
+        mut self,
+        cable: &crate::Cable,
+        is_beyond: impl Fn(&Multiaddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.cable = Some(crate::net::CableEnd::new(cable, is_beyond));
+        self
+    }
+
     /// Starts the node. Returns when it listens.
     ///
     /// # Errors
@@ -166,6 +182,8 @@ impl NodeBuilder {
             run_file: self.run_file,
             helper: self.helper,
             heartbeat: self.heartbeat,
+            #[cfg(feature = "test-util")]
+            cable: self.cable,
         };
         start(setup).await.map(Node::new)
     }

@@ -24,4 +24,6 @@ pub use publisher::{Flushed, Publisher, Receipt};
 pub use subscriber::{SubscribeBuilder, Subscriber};
 pub use topic::Topic;
 
+#[cfg(feature = "test-util")]
+pub use crate::net::Cable;
 pub use crate::net::{JoinError, MeshEvent, NodeEvent, SpawnError, SubscribeError};

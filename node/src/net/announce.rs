@@ -18,6 +18,9 @@ const ANNOUNCE_DELAY: Duration = Duration::from_millis(200);
 /// New peers in the table are told too, but not each at once.
 const NEWCOMER_INTERVAL: Duration = Duration::from_secs(5);
 
+/// An announcement that fewer peers heard is repeated for each new one.
+const FEW_PEERS: usize = 4;
+
 impl Task {
     /// Announces soon: something was joined, or our multiaddrs changed.
     pub(super) fn announce_soon(&mut self) {
@@ -28,13 +31,25 @@ impl Task {
     /// The table grew: what was announced before did not reach the newcomer.
     pub(super) fn announce_to_newcomer(&mut self) {
         let now = Instant::now();
-        let after_last = self.announced_at.map_or(now, |last| last + NEWCOMER_INTERVAL);
+        let after_last = match self.announced_at {
+            // So few heard the last one that each newcomer matters.
+            Some(_) if self.announced_to < FEW_PEERS => now,
+            Some(last) => last + NEWCOMER_INTERVAL,
+            None => now,
+        };
         let soon = after_last.max(now + ANNOUNCE_DELAY);
         self.announce_at = Some(self.announce_at.map_or(soon, |at| at.min(soon)));
     }
 
     pub(super) fn announce_meshes(&mut self, now: Instant) {
         self.announced_at = Some(now);
+        self.announced_to = self
+            .swarm
+            .behaviour_mut()
+            .kad
+            .kbuckets()
+            .map(|bucket| bucket.num_entries())
+            .sum();
         let jitter = rand::rng().random_range(0.9..1.1);
         self.announce_at = (!self.meshes.is_empty()).then(|| now + ANNOUNCE_INTERVAL.mul_f64(jitter));
         let keys: Vec<RecordKey> = self.meshes.values().flat_map(keys).collect();

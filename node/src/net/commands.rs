@@ -271,7 +271,10 @@ impl Task {
             let mut silent = Vec::new();
             for (topic, state) in &mut mesh.topics {
                 state.inlets.retain(|inlet| !inlet.is_closed());
-                state.inlets.iter_mut().for_each(super::link::Inlet::report_missed_to_idle);
+                state
+                    .inlets
+                    .iter_mut()
+                    .for_each(super::link::Inlet::report_missed_to_idle);
                 if state.inlets.is_empty() && state.inbox.is_some() {
                     silent.push(topic.clone());
                 }

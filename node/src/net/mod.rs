@@ -3,6 +3,8 @@
 mod announce;
 mod approach;
 mod behaviour;
+#[cfg(feature = "test-util")]
+mod cable;
 mod commands;
 mod error;
 mod event;
@@ -28,6 +30,10 @@ mod transport;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+#[cfg(feature = "test-util")]
+pub use cable::Cable;
+#[cfg(feature = "test-util")]
+pub(crate) use cable::CableEnd;
 pub(crate) use error::OpenError;
 pub use error::{JoinError, SpawnError, SubscribeError};
 pub use event::{MeshEvent, NodeEvent};

@@ -13,12 +13,18 @@ use super::task::{Done, Task};
 use crate::core::neighbours::{Action, Input, Source, Status};
 
 impl Task {
+    /// What is logged within it names the mesh.
+    pub(super) fn mesh_span(&self, slot: Slot) -> tracing::Span {
+        self.meshes
+            .get(&slot)
+            .map_or_else(tracing::Span::none, |mesh| mesh.span.clone())
+    }
+
     /// Hands one fact to a mesh's neighbourhood and does what it asks for.
     pub(super) fn neighbours_hear(&mut self, slot: Slot, input: Input) {
+        let _in_mesh = self.mesh_span(slot).entered();
         let mut actions = Vec::new();
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        let span = mesh.span.clone();
-        let _in_mesh = span.enter();
         mesh.neighbours.handle(input, Instant::now(), &mut actions);
         for action in actions {
             self.perform(slot, action);

@@ -21,6 +21,9 @@ const REPLACED_PERIOD: Duration = Duration::from_secs(60);
 
 impl Task {
     pub(super) fn on_gate_event(&mut self, event: Event<gossipsub::Event>) {
+        let (slot, peer) = event.about();
+        let _in_mesh = slot.map(|slot| self.mesh_span(slot).entered());
+        let _with_peer = peer.map(|peer| tracing::info_span!("peer", id = %peer).entered());
         match event {
             Event::Answer { knock, slot } => self.answer(knock, slot),
             Event::Answered {
@@ -63,7 +66,7 @@ impl Task {
         welcome: Option<Welcome>,
     ) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        tracing::debug!(mesh = %mesh.key.name(), %peer, "admitted");
+        tracing::debug!("admitted");
         mesh.reached.insert(peer, multiaddr.clone());
         mesh.tell(MeshEvent::NeighbourJoined { peer });
         let connected = self.connections.get(&connection);
@@ -90,7 +93,7 @@ impl Task {
 
     fn on_left(&mut self, slot: Slot, peer: PeerId) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        tracing::debug!(mesh = %mesh.key.name(), %peer, "left");
+        tracing::debug!("left");
         mesh.reached.remove(&peer);
         mesh.acks.remove(&peer);
         mesh.tell(MeshEvent::NeighbourLeft { peer });
@@ -128,7 +131,7 @@ impl Task {
             // From a later version.
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%peer, %error, "malformed control frame");
+                tracing::debug!(%error, "malformed control frame");
                 self.counters.control_rejected.add(1);
                 self.swarm.behaviour_mut().gate.evict(slot, peer, None);
             }
@@ -190,7 +193,7 @@ impl Task {
         mesh.replaced.push_back(now);
         // Sessions start with the time: the later one gives way, so that one of the two stays.
         if mesh.replaced.len() >= REPLACED_MAX && mesh.key.session() > newer {
-            tracing::error!(mesh = %mesh.key.name(), "another process uses this identity; leaving");
+            tracing::error!("another process uses this identity; leaving");
             mesh.tell(MeshEvent::IdentityInUse);
             self.leave(slot);
         }

@@ -23,6 +23,9 @@ impl Task {
             gossipsub::Event::Subscribed { peer_id, topic, .. } => {
                 let Some(topic) = topic_name(&topic) else { return };
                 let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+                if !mesh.reached.contains_key(&peer_id) {
+                    return; // left since
+                }
                 mesh.subscriptions.entry(peer_id).or_default().insert(topic.clone());
                 self.neighbour_subscribed(slot, peer_id, &topic);
                 self.topics_of_changed(slot, peer_id);
@@ -54,6 +57,7 @@ impl Task {
     }
 
     fn on_message(&mut self, slot: Slot, from: PeerId, id: MessageId, topic: &TopicName, wire: Bytes) {
+        let _on_topic = tracing::info_span!("topic", name = %topic).entered();
         let acceptance = self.receive(slot, from, topic, wire);
         self.judge(slot, &id, &from, acceptance);
     }

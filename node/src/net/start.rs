@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) run_file: bool,
     pub(crate) helper: bool,
     pub(crate) heartbeat: Duration,
+    #[cfg(feature = "test-util")]
+    pub(crate) cable: Option<super::CableEnd>,
 }
 
 /// Starts a node; returns when every listener stands.
@@ -57,7 +59,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
     let me = setup.key.public().to_peer_id();
     let counters = Arc::new(Counters::default());
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| SpawnError::Transport(error);
-    let transport = transport::build(&setup.key, &counters).map_err(|error| refused(error.into()))?;
+    let transport = transport::build(&setup, &counters).map_err(|error| refused(error.into()))?;
     let behaviour = Behaviour::new(&setup.key, setup.mdns).map_err(|error| refused(error.into()))?;
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIMEOUT)
@@ -105,6 +107,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         heartbeat: setup.heartbeat,
         announce_at: None,
         announced_at: None,
+        announced_to: 0,
         sweep_at: now + SWEEP_INTERVAL,
         expire_at: now,
     };

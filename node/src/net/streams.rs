@@ -31,7 +31,7 @@ impl Task {
         let frame = match Frame::open(wire, &state.context) {
             Ok(frame) => frame,
             Err(error) => {
-                tracing::debug!(peer = %from, %topic, %error, "frame rejected");
+                tracing::debug!(%from, %error, "frame rejected");
                 self.counters.frames_rejected.add(1);
                 return match error.blame() {
                     Blame::Forwarder => MessageAcceptance::Reject,
@@ -77,7 +77,7 @@ impl Task {
                     from,
                     to,
                 } => {
-                    tracing::warn!(%topic, %publisher, from, to, "records are missing");
+                    tracing::warn!(%publisher, from, to, "records are missing");
                     self.counters.records_missing.add(to.saturating_sub(from));
                     state.deliver(&Delivery::Gap {
                         publisher,
@@ -115,6 +115,8 @@ impl Task {
 
     /// Takes one record from a publisher's queue. It is only asked for while the window is open.
     pub(super) fn on_outgoing(&mut self, slot: Slot, topic: &TopicName, record: Outgoing) {
+        let _in_mesh = self.mesh_span(slot).entered();
+        let _on_topic = tracing::info_span!("topic", name = %topic).entered();
         let Outgoing { key, payload } = record;
         self.outbox_hears(
             slot,
@@ -145,9 +147,9 @@ impl Task {
             match action {
                 outbox::Action::Send { frame, .. } => self.gossip(slot, topic, frame.wire),
                 // Sizes were checked before the record was taken, and room before it was asked for.
-                outbox::Action::Refuse { why } => tracing::error!(%topic, %why, "a record was not sent"),
+                outbox::Action::Refuse { why } => tracing::error!(%why, "a record was not sent"),
                 outbox::Action::ReportStall { unacked } => {
-                    tracing::warn!(%topic, unacked, "no neighbour acknowledges; trying one more frame");
+                    tracing::warn!(unacked, "no neighbour acknowledges; trying one more frame");
                 }
             }
         }
@@ -160,7 +162,7 @@ impl Task {
                 // To nobody: the publisher's state says so.
                 Ok(_) | Err(PublishError::NoPeersSubscribedToTopic) => {}
                 Err(error) => {
-                    tracing::warn!(%topic, %error, "a frame could not be handed to any neighbour");
+                    tracing::warn!(%error, "a frame could not be handed to any neighbour");
                     self.counters.slow_neighbour_drops.add(1);
                 }
             }

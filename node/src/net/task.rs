@@ -61,6 +61,8 @@ pub(super) struct Task {
     pub(super) heartbeat: Duration,
     pub(super) announce_at: Option<Instant>,
     pub(super) announced_at: Option<Instant>,
+    /// Peers in Kademlia's table then.
+    pub(super) announced_to: usize,
     pub(super) sweep_at: Instant,
     pub(super) expire_at: Instant,
 }

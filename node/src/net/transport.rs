@@ -13,6 +13,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, dns, noise, quic, tcp, yamux};
 
+use super::Setup;
 use crate::metrics::Counters;
 
 /// How long a connection may take from the first packet to an authenticated, multiplexed one.
@@ -24,7 +25,8 @@ type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 ///
 /// # Errors
 /// What Noise said of the key: it cannot happen with an Ed25519 one.
-pub(super) fn build(key: &Keypair, counters: &Arc<Counters>) -> Result<Connections, noise::Error> {
+pub(super) fn build(setup: &Setup, counters: &Arc<Counters>) -> Result<Connections, noise::Error> {
+    let key = &setup.key;
     let named = match dns::tokio::Transport::system(direct(key, counters)?) {
         Ok(named) => named.boxed(),
         // A machine without resolver configuration still reaches multiaddrs that need none.
@@ -33,7 +35,7 @@ pub(super) fn build(key: &Keypair, counters: &Arc<Counters>) -> Result<Connectio
             direct(key, counters)?
         }
     };
-    with_memory(named, key, counters)
+    with_memory(named, setup, counters)
 }
 
 fn direct(key: &Keypair, counters: &Arc<Counters>) -> Result<Connections, noise::Error> {
@@ -56,14 +58,19 @@ fn direct(key: &Keypair, counters: &Arc<Counters>) -> Result<Connections, noise:
 }
 
 #[cfg(feature = "test-util")]
-fn with_memory(named: Connections, key: &Keypair, counters: &Arc<Counters>) -> Result<Connections, noise::Error> {
-    let memory = secure(libp2p::core::transport::MemoryTransport::default(), key, counters)?;
+fn with_memory(named: Connections, setup: &Setup, counters: &Arc<Counters>) -> Result<Connections, noise::Error> {
+    use super::cable::Cabled;
+
+    let cable = setup.cable.clone();
+    let memory = libp2p::core::transport::MemoryTransport::default()
+        .map(move |channel, endpoint| Cabled::new(channel, cable.as_ref(), &endpoint));
+    let memory = secure(memory, &setup.key, counters)?;
     Ok(memory.or_transport(named).map(|either, _| either.into_inner()).boxed())
 }
 
 #[cfg(not(feature = "test-util"))]
 #[expect(clippy::unnecessary_wraps, reason = "the same shape as with the memory transport")]
-fn with_memory(named: Connections, _: &Keypair, _: &Arc<Counters>) -> Result<Connections, noise::Error> {
+fn with_memory(named: Connections, _: &Setup, _: &Arc<Counters>) -> Result<Connections, noise::Error> {
     Ok(named)
 }
 

@@ -59,6 +59,20 @@ pub(crate) enum Event<E> {
     Inner { slot: Slot, event: E },
 }
 
+impl<E> Event<E> {
+    /// The mesh and the peer it is about.
+    pub(crate) fn about(&self) -> (Option<Slot>, Option<PeerId>) {
+        match self {
+            Event::Answered { .. } => (None, None),
+            Event::Answer { slot, .. } | Event::Inner { slot, .. } => (Some(*slot), None),
+            Event::Admitted { slot, peer, .. }
+            | Event::Left { slot, peer }
+            | Event::Failed { slot, peer, .. }
+            | Event::Control { slot, peer, .. } => (Some(*slot), Some(*peer)),
+        }
+    }
+}
+
 struct MeshGate<B> {
     key: Arc<MeshKey>,
     inner: B,

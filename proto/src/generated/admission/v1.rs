@@ -3,21 +3,28 @@
 /// One message of the handshake. Exactly one field is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdmissionFrame {
+    /// Which message it is.
     #[prost(oneof = "admission_frame::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<admission_frame::Message>,
 }
 /// Nested message and enum types in `AdmissionFrame`.
 pub mod admission_frame {
+    /// Which message it is.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Message {
+        /// First, from the opener.
         #[prost(message, tag = "1")]
         Hello(super::Hello),
+        /// The acceptor's answer to `hello`.
         #[prost(message, tag = "2")]
         Challenge(super::Challenge),
+        /// The opener's answer to `challenge`.
         #[prost(message, tag = "3")]
         Proof(super::Proof),
+        /// The acceptor's answer to a right `proof`.
         #[prost(message, tag = "4")]
         Accept(super::Accept),
+        /// Last, from both.
         #[prost(message, tag = "5")]
         Ready(super::Ready),
     }

@@ -3,21 +3,28 @@
 /// One control message, not several. A frame whose field is unknown is ignored, so that later versions can add some.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlFrame {
+    /// Which message it is.
     #[prost(oneof = "control_frame::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<control_frame::Message>,
 }
 /// Nested message and enum types in `ControlFrame`.
 pub mod control_frame {
+    /// Which message it is.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
+        /// How far the receiver's streams have arrived.
         #[prost(message, tag = "1")]
         Acks(super::Acks),
+        /// Where the sender can be reached, and its topics.
         #[prost(message, tag = "2")]
         Profile(super::Profile),
+        /// Records of other members.
         #[prost(message, tag = "3")]
         Swap(super::Swap),
+        /// A question after the receiver's clock, or the answer.
         #[prost(message, tag = "4")]
         Clock(super::Clock),
+        /// The sender ends the admission.
         #[prost(message, tag = "5")]
         Farewell(super::Farewell),
     }
@@ -35,8 +42,10 @@ pub struct Ack {
     /// 1 to 255 bytes.
     #[prost(string, tag = "1")]
     pub topic: ::prost::alloc::string::String,
+    /// Of the receiver on that topic.
     #[prost(uint64, tag = "2")]
     pub incarnation: u64,
+    /// The first sequence number that is not acknowledged.
     #[prost(uint64, tag = "3")]
     pub next: u64,
 }
@@ -54,6 +63,7 @@ pub struct Swap {
     /// At most 16, and as many as the frame has room for.
     #[prost(message, repeated, tag = "1")]
     pub records: ::prost::alloc::vec::Vec<super::super::admission::v1::MemberRecord>,
+    /// Set in the answer, which is not answered again.
     #[prost(bool, tag = "2")]
     pub answer: bool,
 }

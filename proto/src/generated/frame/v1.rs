@@ -36,6 +36,7 @@ pub struct FrameBody {
 /// Where the incarnation before this one ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Predecessor {
+    /// Which: lower than this frame's.
     #[prost(uint64, tag = "1")]
     pub incarnation: u64,
     /// The number of its records: the sequence number that would have been next.
