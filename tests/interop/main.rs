@@ -1,1 +1,10 @@
-//! (being written)
+//! maille and peers that are not maille: strangers, guessers, members that cheat, and connections that play tricks.
+
+mod by_hand;
+mod cheats;
+mod connections;
+mod door;
+mod interleavings;
+mod proxy;
+mod siege;
+mod strangers;

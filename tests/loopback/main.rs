@@ -1,1 +1,15 @@
-//! (being written)
+//! The programs as people run them: separate processes on 127.0.0.1, told to stay there.
+
+mod bad_input;
+mod bad_records;
+mod cast;
+mod endings;
+mod feed;
+mod identities;
+mod keys;
+mod refusal;
+mod secrets;
+mod small_commands;
+mod tickers;
+mod tickets;
+mod two_terminals;

@@ -1,1 +1,4 @@
-//! (being written)
+//! Machines on a local network, each a network namespace that the test makes. Needs root and iproute2.
+
+mod lan;
+mod mdns;

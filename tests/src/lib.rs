@@ -2,3 +2,5 @@
 
 pub mod nodes;
 pub mod processes;
+pub mod stranger;
+pub mod ticks;

@@ -237,18 +237,16 @@ impl Watch {
     }
 
     fn on_mesh_event(&mut self, event: &MeshEvent) -> Option<Failure> {
-        match event {
-            MeshEvent::IdentityInUse => Some(Failure::other(format!(
+        if matches!(event, MeshEvent::NeighbourJoined { .. }) {
+            // A member that comes and goes between two looks was met all the same.
+            self.patience.observe(Standing::Joined, Instant::now());
+        }
+        matches!(event, MeshEvent::IdentityInUse).then(|| {
+            Failure::other(format!(
                 "another process takes part in {} with this identity: stop it, or use another --data-dir",
                 self.mesh.name()
-            ))),
-            // A short visit may fall between two looks at the status.
-            MeshEvent::NeighbourJoined { .. } => {
-                self.patience.observe(Standing::Joined, Instant::now());
-                None
-            }
-            _ => None,
-        }
+            ))
+        })
     }
 
     fn on_node_event(&mut self, event: &NodeEvent) -> Option<Failure> {

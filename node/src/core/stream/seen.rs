@@ -48,7 +48,7 @@ impl Verdict {
 #[derive(Debug)]
 pub struct Seen {
     publishers: Lru<Runs>,
-    newcomers: Lru<Allowance>,
+    newcomers: Lru<Rations>,
 }
 
 impl Default for Seen {
@@ -82,7 +82,13 @@ impl Seen {
         {
             return Verdict::Duplicate;
         }
-        if !self.allowance(deliverer, now).spend(now) {
+        let rations = self.rations(deliverer, now);
+        // What it publishes itself does not suffer from what it has to pass on.
+        let allowance = match deliverer == publisher {
+            true => &mut rations.own,
+            false => &mut rations.others,
+        };
+        if !allowance.spend(now) {
             return Verdict::OverLimit;
         }
         if self.publishers.touch(&publisher).is_none() {
@@ -102,9 +108,10 @@ impl Seen {
         self.publishers.len()
     }
 
-    fn allowance(&mut self, neighbour: PeerId, now: Instant) -> &mut Allowance {
+    fn rations(&mut self, neighbour: PeerId, now: Instant) -> &mut Rations {
         if self.newcomers.touch(&neighbour).is_none() {
-            self.newcomers.insert(neighbour, Allowance::full(now));
+            let (own, others) = (Allowance::full(now), Allowance::full(now));
+            self.newcomers.insert(neighbour, Rations { own, others });
         }
         self.newcomers
             .peek_mut(&neighbour)
@@ -135,6 +142,14 @@ impl Runs {
         self.find(incarnation)
             .expect("the earliest goes, and this one is later")
     }
+}
+
+/// What one neighbour may still bring.
+#[derive(Debug)]
+struct Rations {
+    /// Runs of its own.
+    own: Allowance,
+    others: Allowance,
 }
 
 /// How many newcomers one neighbour may still bring: a bucket of tokens.
@@ -265,6 +280,15 @@ mod tests {
             seen.verdict(&elsewhere, peer(1_000_000), now),
             Verdict::Forward,
             "another neighbour may"
+        );
+        let own = |incarnation| frame(1_000_001, incarnation, 0);
+        let verdict = seen.verdict(&own(1), peer(1_000_001), now);
+        assert_eq!(verdict, Verdict::Forward, "it is heard itself");
+        let minted = (2..1_000).filter(|run| seen.verdict(&own(*run), peer(1_000_001), now) == Verdict::Forward);
+        assert_eq!(
+            minted.count(),
+            NEWCOMER_BURST as usize - 1,
+            "and has a ration of its own"
         );
         assert!(seen.publishers() <= PUBLISHERS_MAX);
     }
