@@ -67,11 +67,12 @@ fn ten_thousand_ticks_reach_three_subscribers_and_all_that_follow_a_fourth() {
     publisher.close_input();
 
     let published = publisher.wait(TRAVEL).expect(0);
-    assert_eq!(
-        published.last_word(),
+    // The fourth may hear it from another subscriber.
+    let last = [
+        "published 10000 records to 3 neighbours",
         "published 10000 records to 4 neighbours",
-        "{published}"
-    );
+    ];
+    assert!(last.contains(&published.last_word()), "{published}");
     for (_, subscriber) in subscribers {
         subscriber.stdout_count(TICKS, TRAVEL);
         assert_all(&end(subscriber), &lines);

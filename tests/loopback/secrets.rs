@@ -20,6 +20,8 @@ const STRETCHED: [&str; 2] = [
 ];
 /// What of it has to be absent: long enough not to be there by chance, so that parts of it count as well.
 const PART_BYTES: usize = 12;
+/// Between the parts that are searched; whatever leaks more than both holds one.
+const PART_STEP_BYTES: usize = 4;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The forms in which a secret could be printed: itself, hexadecimal, as a list of bytes, and base64 at each of its three
@@ -51,7 +53,7 @@ fn forms(secret: &[u8]) -> Vec<String> {
 
 /// What of a secret is in a text.
 fn found(text: &str, secret: &[u8]) -> Option<String> {
-    let parts = secret.windows(PART_BYTES.min(secret.len()));
+    let parts = secret.windows(PART_BYTES.min(secret.len())).step_by(PART_STEP_BYTES);
     parts.flat_map(forms).find(|form| text.contains(form.as_str()))
 }
 

@@ -149,10 +149,28 @@ pub async fn met<'a>(members: impl IntoIterator<Item = &'a Member>, neighbours: 
     let members: Vec<&Member> = members.into_iter().collect();
     let what = format!("{} members have {neighbours} neighbours each", members.len());
     let all = || {
-        let counts: Vec<usize> = members.iter().map(|member| member.neighbours()).collect();
-        whether(counts.iter().all(|count| *count >= neighbours), || counts)
+        let enough = |member: &&Member| member.neighbours() >= neighbours;
+        whether(members.iter().all(enough), || {
+            members.iter().map(|member| standing(member)).collect::<Vec<_>>()
+        })
     };
     until(&what, deadline, all).await.1
+}
+
+/// How a member stands, in one line.
+fn standing(member: &Member) -> String {
+    let metrics = member.node.metrics();
+    format!(
+        "{}: {:?}, {} connections, admitted {}, refused {}, refusals met {}, look-ups {}, strangers dropped {}",
+        member.node.id(),
+        member.mesh.status(),
+        metrics.connections_established - metrics.connections_closed,
+        metrics.admissions_granted,
+        metrics.admissions_refused,
+        metrics.refusals_met,
+        metrics.lookups,
+        metrics.strangers_dropped,
+    )
 }
 
 /// The next record; any other event is a failure.

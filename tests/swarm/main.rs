@@ -1,8 +1,11 @@
 //! Many nodes in one process: meshes side by side, crowds, partitions, newcomers, and what streams promise.
 
+mod crowds;
 mod groups;
 mod handles;
+mod newcomers;
 mod open_meshes;
+mod partition;
 mod quic;
 mod slow_readers;
 mod streams;

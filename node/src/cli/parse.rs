@@ -58,6 +58,9 @@ impl From<OsString> for PasswordFile {
     }
 }
 
+/// Tells whether a text can only be a value of an option.
+type IsValue = fn(&str) -> bool;
+
 /// Lets options of several values be written both ways: `--bootstrap A --bootstrap B` and `--bootstrap A B`. Only values that
 /// cannot be anything else are taken, so that an ADDRESS may follow.
 pub(crate) fn spread_values(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {

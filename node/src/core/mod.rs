@@ -4,7 +4,7 @@
 //! past facts, actions are verbs that `net/` performs.
 
 pub mod admission;
-mod bucket;
+pub(crate) mod bucket;
 pub mod kad_mode;
 pub mod neighbours;
 mod network;

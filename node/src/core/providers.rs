@@ -141,6 +141,12 @@ impl Providers {
             .collect()
     }
 
+    /// Where a provider of `key` said it is; empty if it is none.
+    pub fn multiaddrs(&self, key: &[u8], provider: &PeerId) -> &[Multiaddr] {
+        let entry = self.keys.get(key).and_then(|providers| providers.get(provider));
+        entry.map_or(&[], |entry| &entry.multiaddrs)
+    }
+
     /// The keys that this node provides.
     pub fn own_keys(&self) -> impl Iterator<Item = &[u8]> {
         self.own.iter().map(|key| &**key)

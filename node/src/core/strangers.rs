@@ -1,9 +1,9 @@
-//! Connections on which nobody was admitted to a mesh: few, not idle, and no network may crowd out the others. Not the
-//! handshakes on them: those have budgets of their own.
+//! Connections on which nobody was admitted to a mesh: few, and no network may crowd out the others. Not the
+//! handshakes on them, which have budgets of their own; nor idleness: the swarm closes what nobody uses.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::network::Network;
@@ -13,8 +13,6 @@ use crate::types::IpPrefix;
 pub const MEMBER_STRANGERS_MAX: usize = 64;
 /// Strangers' connections of a helper.
 pub const HELPER_STRANGERS_MAX: usize = 512;
-/// A stranger's connection without activity goes after this.
-pub const STRANGER_IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +23,7 @@ pub enum Input {
         connection: u64,
         /// From where, or to where.
         prefix: IpPrefix,
-        /// Whether it may idle, because we want it: a peer to begin with.
+        /// Whether we want it: a peer to begin with.
         kept: bool,
     },
     /// Something was asked or answered on it.
@@ -48,8 +46,6 @@ pub enum Input {
         /// Which.
         connection: u64,
     },
-    /// The deadline passed.
-    TimedOut,
 }
 
 /// What to do.
@@ -64,10 +60,9 @@ pub enum Action {
 struct Connection {
     prefix: IpPrefix,
     kept: bool,
-    since: Instant,
+    /// When something last happened on it.
+    active: Instant,
     admissions: usize,
-    /// When it goes if nothing happens; `None` for members' and kept ones.
-    idle_at: Option<Instant>,
 }
 
 /// All connections of this node. Those of members are remembered only to know them when they are strangers again; the
@@ -77,7 +72,6 @@ pub struct Strangers {
     max: usize,
     connections: BTreeMap<u64, Connection>,
     strangers: BTreeSet<u64>,
-    idle: BTreeSet<(Instant, u64)>,
 }
 
 impl Strangers {
@@ -87,7 +81,6 @@ impl Strangers {
             max,
             connections: BTreeMap::new(),
             strangers: BTreeSet::new(),
-            idle: BTreeSet::new(),
         }
     }
 
@@ -102,23 +95,16 @@ impl Strangers {
                 let entry = Connection {
                     prefix,
                     kept,
-                    since: now,
+                    active: now,
                     admissions: 0,
-                    idle_at: None,
                 };
                 self.connections.insert(connection, entry);
-                self.become_stranger(connection, now);
+                self.strangers.insert(connection);
             }
-            Input::Active { connection } => self.rest(connection, Some(now)),
+            Input::Active { connection } => self.active(connection, now),
             Input::Admitted { connection } => self.admitted(connection),
             Input::Released { connection } => self.released(connection, now),
             Input::Closed { connection } => self.forget(connection),
-            Input::TimedOut => {}
-        }
-        while let Some((at, connection)) = self.idle.first().copied()
-            && at <= now
-        {
-            self.disconnect(connection, out);
         }
         while self.strangers.len() > self.max
             && let Some(connection) = self.least_deserving()
@@ -127,19 +113,15 @@ impl Strangers {
         }
     }
 
-    /// When to hand in `TimedOut`.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.idle.first().map(|(at, _)| *at)
-    }
-
     /// How many connections carry no admission.
     pub fn count(&self) -> usize {
         self.strangers.len()
     }
 
-    fn become_stranger(&mut self, connection: u64, now: Instant) {
-        self.strangers.insert(connection);
-        self.rest(connection, Some(now));
+    fn active(&mut self, connection: u64, now: Instant) {
+        if let Some(entry) = self.connections.get_mut(&connection) {
+            entry.active = now;
+        }
     }
 
     fn admitted(&mut self, connection: u64) {
@@ -148,7 +130,6 @@ impl Strangers {
         };
         entry.admissions = entry.admissions.saturating_add(1);
         self.strangers.remove(&connection);
-        self.rest(connection, None);
     }
 
     fn released(&mut self, connection: u64, now: Instant) {
@@ -157,30 +138,13 @@ impl Strangers {
         };
         entry.admissions = entry.admissions.saturating_sub(1);
         if entry.admissions == 0 {
-            entry.since = now;
-            self.become_stranger(connection, now);
+            entry.active = now;
+            self.strangers.insert(connection);
         }
     }
 
-    /// Starts the idle clock of a stranger's connection anew, or stops it.
-    fn rest(&mut self, connection: u64, since: Option<Instant>) {
-        let Some(entry) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        if let Some(at) = entry.idle_at.take() {
-            self.idle.remove(&(at, connection));
-        }
-        if let Some(since) = since
-            && entry.admissions == 0
-            && !entry.kept
-        {
-            let at = since + STRANGER_IDLE_MAX;
-            entry.idle_at = Some(at);
-            self.idle.insert((at, connection));
-        }
-    }
-
-    /// The oldest of the fullest prefix; kept ones only if there are no others.
+    /// The one of the fullest prefix on which nothing happened for longest: a handshake under way is not cut off for an idle
+    /// newcomer. Kept ones only if there are no others.
     fn least_deserving(&self) -> Option<u64> {
         let stranger = |id: &u64| self.connections.get(id).map(|entry| (*id, entry));
         let mut counts: BTreeMap<Network, usize> = BTreeMap::new();
@@ -188,7 +152,7 @@ impl Strangers {
             *counts.entry(Network::around(entry.prefix)).or_default() += 1;
         }
         let fullness = |entry: &Connection| counts.get(&Network::around(entry.prefix)).copied().unwrap_or(0);
-        let by_merit = |(id, entry): &(u64, &Connection)| (entry.kept, usize::MAX - fullness(entry), entry.since, *id);
+        let by_merit = |(id, entry): &(u64, &Connection)| (entry.kept, usize::MAX - fullness(entry), entry.active, *id);
         self.strangers
             .iter()
             .filter_map(stranger)
@@ -202,7 +166,6 @@ impl Strangers {
     }
 
     fn forget(&mut self, connection: u64) {
-        self.rest(connection, None);
         self.connections.remove(&connection);
         self.strangers.remove(&connection);
     }
@@ -211,6 +174,7 @@ impl Strangers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn handle(strangers: &mut Strangers, input: Input, now: Instant) -> Vec<u64> {
         let mut out = Vec::new();
@@ -232,31 +196,25 @@ mod tests {
     const HOME: IpPrefix = IpPrefix::V4([192, 0, 2, 1]);
 
     #[test]
-    fn idle_strangers_go_after_thirty_seconds_and_members_never() {
+    fn when_there_are_too_many_the_one_longest_without_use_goes() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
-        let mut strangers = Strangers::new(MEMBER_STRANGERS_MAX);
-        for connection in 1..=4 {
-            assert_eq!(handle(&mut strangers, connect(connection, HOME), start), NONE);
-        }
-        let kept = Input::Connected {
-            connection: 5,
-            prefix: HOME,
-            kept: true,
-        };
-        handle(&mut strangers, kept, start);
-        handle(&mut strangers, Input::Active { connection: 2 }, at(20));
-        handle(&mut strangers, Input::Admitted { connection: 3 }, at(1));
-        handle(&mut strangers, Input::Admitted { connection: 4 }, at(1));
-        handle(&mut strangers, Input::Active { connection: 4 }, at(2));
-        assert_eq!(strangers.next_deadline(), Some(at(30)));
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(29)), NONE);
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(30)), [1]);
-        assert_eq!(handle(&mut strangers, Input::Released { connection: 4 }, at(45)), NONE);
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(50)), [2]);
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(75)), [4]);
-        assert_eq!(handle(&mut strangers, Input::TimedOut, at(1_000)), NONE);
-        assert_eq!((strangers.count(), strangers.next_deadline()), (1, None));
+        let mut strangers = Strangers::new(2);
+        assert_eq!(handle(&mut strangers, connect(1, HOME), at(0)), NONE);
+        assert_eq!(handle(&mut strangers, connect(2, HOME), at(1)), NONE);
+        handle(&mut strangers, Input::Active { connection: 1 }, at(2));
+        assert_eq!(
+            handle(&mut strangers, connect(3, HOME), at(3)),
+            [2],
+            "the older one is in use"
+        );
+        handle(&mut strangers, Input::Admitted { connection: 1 }, at(4));
+        assert_eq!(
+            handle(&mut strangers, connect(4, HOME), at(5)),
+            NONE,
+            "members do not count"
+        );
+        assert_eq!(strangers.count(), 2);
     }
 
     #[test]
@@ -268,21 +226,11 @@ mod tests {
             handle(&mut strangers, input, now);
         }
         handle(&mut strangers, Input::Released { connection: 1 }, now);
-        assert_eq!((strangers.count(), strangers.next_deadline()), (0, None));
+        assert_eq!(strangers.count(), 0);
         handle(&mut strangers, Input::Released { connection: 1 }, now);
-        assert_eq!(
-            (strangers.count(), strangers.next_deadline()),
-            (1, Some(now + STRANGER_IDLE_MAX))
-        );
+        assert_eq!(strangers.count(), 1);
         handle(&mut strangers, Input::Closed { connection: 1 }, now);
-        assert_eq!(
-            (
-                strangers.count(),
-                strangers.next_deadline(),
-                strangers.connections.len()
-            ),
-            (0, None, 0)
-        );
+        assert_eq!((strangers.count(), strangers.connections.len()), (0, 0));
     }
 
     #[test]

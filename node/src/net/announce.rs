@@ -86,9 +86,13 @@ impl Task {
             .collect();
         for old in stale {
             self.swarm.remove_external_address(&old);
+            self.kad_mode.expired(&old);
         }
         for new in &told {
-            self.swarm.add_external_address(new.clone());
+            if !self.swarm.external_addresses().any(|known| known == new) {
+                self.swarm.add_external_address(new.clone());
+                self.kad_mode.confirmed(new);
+            }
         }
         let listen = self.announce.iter().chain(self.swarm.listeners());
         let all: Vec<Multiaddr> = listen.map(|multiaddr| member::with_peer(multiaddr, me)).collect();

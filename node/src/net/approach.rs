@@ -27,8 +27,9 @@ impl Task {
 
     /// Opens admission on a connection that stands.
     pub(super) fn open(&mut self, slot: Slot, peer: PeerId) {
-        if !self.swarm.behaviour_mut().gate.open(slot, peer) {
-            self.neighbours_hear(slot, Input::DialFailed { peer });
+        match self.swarm.behaviour_mut().gate.open(slot, peer) {
+            Some(connection) => self.connection_active(connection),
+            None => self.neighbours_hear(slot, Input::DialFailed { peer }),
         }
     }
 

@@ -58,7 +58,9 @@ impl Behaviour {
         let store = ProviderStore::new(me, StdRng::from_rng(&mut rand::rng()));
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_owned(), key.public())
             .with_agent_version(concat!("maille/", env!("CARGO_PKG_VERSION")).to_owned())
-            .with_push_listen_addr_updates(true);
+            .with_push_listen_addr_updates(true)
+            // What a peer says of itself is filtered before it is used; a cache would pass it by.
+            .with_cache_size(0);
         let mdns = match with_mdns {
             true => Some(mdns::tokio::Behaviour::new(mdns::Config::default(), me)?),
             false => None,

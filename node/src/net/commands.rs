@@ -19,8 +19,19 @@ use super::topic::{Publishing, TopicState};
 use super::{Slot, gossip, unix_ms};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::{Neighbours, Status};
-use crate::core::stream::{Context, Inbox, Outbox, SigningKey, inbox};
-use crate::types::TopicName;
+use crate::core::stream::{Context, Inbox, Outbox, SigningKey, Tail, inbox};
+use crate::types::{MeshName, TopicName};
+
+/// Streams of this node that are remembered after their publishers are gone.
+const INCARNATIONS_MAX: usize = 4_096;
+
+/// The last stream of this node on a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incarnation {
+    incarnation: u64,
+    /// Where it ended, if it has.
+    tail: Option<Tail>,
+}
 
 /// A publisher that waits for its incarnation.
 pub(super) struct OpenPublisher {
@@ -60,6 +71,14 @@ impl Task {
     // ---- meshes --------------------------------------------------------------------------------------------------
 
     fn join(&mut self, key: Arc<MeshKey>, weakness: Option<f64>) -> Result<Arc<MeshLink>, JoinError> {
+        let same = self.meshes.iter().find(|(_, mesh)| mesh.key.name() == key.name());
+        // Its last handle was dropped, and nobody has swept up yet.
+        if let Some(dropped) = same
+            .filter(|(_, mesh)| mesh.link.strong_count() == 0)
+            .map(|(slot, _)| *slot)
+        {
+            self.leave(dropped);
+        }
         if self.meshes.values().any(|mesh| mesh.key.name() == key.name()) {
             return Err(JoinError::AlreadyJoined {
                 mesh: key.name().clone(),
@@ -88,6 +107,10 @@ impl Task {
             topics: BTreeMap::new(),
             subscriptions: HashMap::new(),
             reached: HashMap::new(),
+            talk: HashMap::new(),
+            rejected: HashMap::new(),
+            resubscribed: HashSet::new(),
+            profile_changed: false,
             acks: HashMap::new(),
             replaced: VecDeque::new(),
             status,
@@ -117,14 +140,16 @@ impl Task {
         }
         self.send_acks();
         let Some(mesh) = self.meshes.remove(&slot) else { return };
+        mesh.status.send_replace(Status::Alone);
+        mesh.watched.send_replace(Vec::new());
         self.swarm.behaviour_mut().gate.leave(slot);
         self.queues.remove_mesh(slot);
         self.stop_announcing(&mesh);
         for waiting in self.dialling.values_mut() {
             waiting.remove(&slot);
         }
-        for peer in mesh.reached.into_keys() {
-            self.release_strangers(peer);
+        for (_, connection) in mesh.reached.into_values() {
+            self.release(connection);
         }
     }
 
@@ -177,16 +202,17 @@ impl Task {
                     .send(Err(OpenError::TooManyTopics { topics_max: TOPICS_MAX })),
             );
         };
-        if let Some(link) = state
-            .publishing
-            .as_ref()
-            .and_then(|publishing| publishing.link.upgrade())
-        {
-            return drop(open.reply.send(Ok(link)));
+        if let Some(publishing) = &state.publishing {
+            match publishing.link.upgrade() {
+                Some(link) => drop(open.reply.send(Ok(link))),
+                // Its handles are gone, but not all its records yet.
+                None => state.reopening.push(open),
+            }
+            return;
         }
-        state.opening = true;
-        let last = self.incarnations.get(&(name.clone(), topic.clone())).copied();
-        let incarnation = last.map_or(0, |last| last + 1).max(unix_ms());
+        state.opening += 1;
+        let last = self.incarnations.get(&(name.clone(), topic.clone()));
+        let incarnation = last.map_or(0, |last| last.incarnation + 1).max(unix_ms());
         match self.data_dir.clone() {
             // Stored before its first frame leaves, so that no number is ever used twice.
             Some(data_dir) => drop(self.jobs.spawn_blocking(move || {
@@ -217,7 +243,7 @@ impl Task {
         let Some(state) = mesh.topics.get_mut(&topic) else {
             return;
         };
-        state.opening = false;
+        state.opening = state.opening.saturating_sub(1);
         let incarnation = match stored {
             Ok(incarnation) => incarnation,
             Err(error) => return drop(reply.send(Err(OpenError::Store(error)))),
@@ -232,23 +258,54 @@ impl Task {
         }
         let key =
             SigningKey::from_keypair(&self.key).expect("a node's identity is an Ed25519 key: checked at its start");
-        let before = state
-            .publishing
-            .as_ref()
-            .and_then(|publishing| publishing.outbox.tail());
+        let ended = self.incarnations.get(&(name.clone(), topic.clone()));
+        let before = ended.and_then(|ended| ended.tail);
         let outbox = Outbox::new(key, state.context.clone(), content_type.to_owned(), incarnation, before);
         let (records, queue) = mpsc::channel(OUTGOING_MAX);
         let (told, seen) = watch::channel(PublisherState::default());
         let link = Arc::new(PublisherLink::new(incarnation, seen, records));
         let subscribed = state.subscribed.clone();
         state.publishing = Some(Publishing::new(outbox, &link, told));
-        self.queues.remove(slot, &topic);
         self.queues.add(slot, topic.clone(), queue);
-        self.incarnations.insert((name, topic.clone()), incarnation);
+        self.remember_incarnation(
+            name,
+            topic.clone(),
+            Incarnation {
+                incarnation,
+                tail: None,
+            },
+        );
         for peer in subscribed {
             self.neighbour_subscribed(slot, peer, &topic);
         }
         let _ = reply.send(Ok(link));
+    }
+
+    /// All handles of a publisher are gone, and all its records sent.
+    fn publisher_ended(&mut self, slot: Slot, topic: TopicName) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let name = mesh.key.name().clone();
+        let Some(state) = mesh.topics.get_mut(&topic) else {
+            return;
+        };
+        let reopening = std::mem::take(&mut state.reopening);
+        if let Some(publishing) = state.publishing.take() {
+            let incarnation = publishing.outbox.incarnation();
+            let tail = publishing.outbox.tail();
+            self.remember_incarnation(name, topic.clone(), Incarnation { incarnation, tail });
+        }
+        for open in reopening {
+            self.open_publisher(slot, topic.clone(), open);
+        }
+    }
+
+    fn remember_incarnation(&mut self, mesh: MeshName, topic: TopicName, ended: Incarnation) {
+        if self.incarnations.len() >= INCARNATIONS_MAX {
+            // The clock has passed them: a new one will be higher anyway.
+            let now = unix_ms();
+            self.incarnations.retain(|_, ended| ended.incarnation >= now);
+        }
+        self.incarnations.insert((mesh, topic), ended);
     }
 
     // ---- handles that were dropped -------------------------------------------------------------------------------
@@ -256,9 +313,7 @@ impl Task {
     /// Leaves what no handle holds any more, and tells slow readers what they missed.
     pub(super) fn sweep(&mut self) {
         for (slot, topic) in self.queues.take_ended() {
-            if let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(&topic)) {
-                state.publishing = None;
-            }
+            self.publisher_ended(slot, topic);
         }
         for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
             let Some(mesh) = self.meshes.get_mut(&slot) else {
@@ -301,6 +356,7 @@ impl Task {
             if changed {
                 self.own_topics_changed(slot);
             }
+            self.tell_changes(slot);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! One joined mesh: its neighbourhood, its topics, and what its handles watch.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::multiaddr::Multiaddr;
+use libp2p::swarm::ConnectionId;
 use maille_proto::control::Ack;
 use tokio::sync::{broadcast, watch};
 
@@ -13,6 +14,7 @@ use super::event::MeshEvent;
 use super::link::{MeshLink, NeighbourAt};
 use super::topic::TopicState;
 use crate::core::admission::MeshKey;
+use crate::core::bucket::Bucket;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::types::{TopicHint, TopicName};
 
@@ -27,8 +29,16 @@ pub(super) struct MeshState {
     pub(super) topics: BTreeMap<TopicName, TopicState>,
     /// What each neighbour is subscribed to; gossipsub bounds it.
     pub(super) subscriptions: HashMap<PeerId, BTreeSet<TopicName>>,
-    /// Where each neighbour was reached.
-    pub(super) reached: HashMap<PeerId, Multiaddr>,
+    /// Where each neighbour was reached, and the connection that carries its admission.
+    pub(super) reached: HashMap<PeerId, (Multiaddr, ConnectionId)>,
+    /// What each neighbour may still say on the control stream.
+    pub(super) talk: HashMap<PeerId, Bucket>,
+    /// How many bad frames each neighbour may still pass on.
+    pub(super) rejected: HashMap<PeerId, Bucket>,
+    /// Neighbours whose subscriptions changed since the neighbourhood was told.
+    pub(super) resubscribed: HashSet<PeerId>,
+    /// Our own topics changed since the neighbours were told.
+    pub(super) profile_changed: bool,
     /// Acknowledgements that wait for the end of this turn.
     pub(super) acks: HashMap<PeerId, Vec<Ack>>,
     /// When this node's own PeerId took its place, of late.
@@ -61,7 +71,12 @@ impl MeshState {
 
     /// Tells the handles who the neighbours are.
     pub(super) fn tell_neighbours(&self) {
-        let at = |peer: PeerId| (peer, self.reached.get(&peer).cloned().into_iter().collect());
+        let at = |peer: PeerId| {
+            (
+                peer,
+                self.reached.get(&peer).map(|(at, _)| at.clone()).into_iter().collect(),
+            )
+        };
         self.watched
             .send_replace(self.neighbours.neighbours().map(at).collect());
     }

@@ -121,11 +121,23 @@ impl Task {
 
     /// The topics of this node in a mesh changed: the neighbourhood steers by them, and others hear of it.
     pub(super) fn own_topics_changed(&mut self, slot: Slot) {
-        let Some(mesh) = self.meshes.get(&slot) else { return };
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let hints = mesh.own_hints();
+        mesh.profile_changed = true;
         self.neighbours_hear(slot, Input::OwnTopics(hints));
-        self.send_profile(slot, None);
         self.announce_soon();
+    }
+
+    /// Tells what changed since the last time, however often it did: neighbours of our topics, the neighbourhood of theirs.
+    pub(super) fn tell_changes(&mut self, slot: Slot) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let resubscribed = std::mem::take(&mut mesh.resubscribed);
+        if std::mem::take(&mut mesh.profile_changed) {
+            self.send_profile(slot, None);
+        }
+        for peer in resubscribed {
+            self.topics_of_changed(slot, peer);
+        }
     }
 
     pub(super) fn on_mesh_deadlines(&mut self, now: Instant) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, gossipsub};
-use maille_proto::admission::Welcome;
+use maille_proto::admission::{MemberRecord as WireRecord, Welcome};
 use maille_proto::control::{Clock, Message};
 use maille_proto::{SAMPLE_RECORDS_MAX, decode_control};
 
@@ -12,12 +12,16 @@ use super::event::MeshEvent;
 use super::gate::{Event, OpenFailure, Outcome};
 use super::task::Task;
 use super::{Slot, member, unix_us};
-use crate::core::neighbours::Input;
+use crate::core::bucket::{Bucket, Rate};
+use crate::core::neighbours::{Input, MemberRecord};
 use crate::core::strangers;
 
 /// Two processes share an identity when each takes the other's place; once in a while is a restart.
 const REPLACED_MAX: usize = 2;
 const REPLACED_PERIOD: Duration = Duration::from_secs(60);
+
+/// Control frames of one neighbour, acknowledgements apart.
+const TALK: Rate = Rate::new(64, 300);
 
 impl Task {
     pub(super) fn on_gate_event(&mut self, event: Event<gossipsub::Event>) {
@@ -25,7 +29,14 @@ impl Task {
         let _in_mesh = slot.map(|slot| self.mesh_span(slot).entered());
         let _with_peer = peer.map(|peer| tracing::info_span!("peer", id = %peer).entered());
         match event {
-            Event::Answer { knock, slot } => self.answer(knock, slot),
+            Event::Answer {
+                knock,
+                slot,
+                connection,
+            } => {
+                self.connection_active(connection);
+                self.answer(knock, slot);
+            }
             Event::Answered {
                 outcome: Outcome::Admitted,
             } => self.counters.admissions_granted.add(1),
@@ -47,14 +58,14 @@ impl Task {
     }
 
     fn answer(&mut self, knock: u64, slot: Slot) {
-        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        let session = mesh.key.session().to_vec();
-        let sample = mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]);
-        let sample = sample.iter().map(member::to_wire).collect();
-        self.swarm
-            .behaviour_mut()
-            .gate
-            .answer(knock, slot, Welcome { session, sample });
+        // If the mesh was left just now, the peer is answered all the same, as for a mesh that nobody knows.
+        let sample = self.meshes.get_mut(&slot);
+        let sample = sample.map(|mesh| mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]));
+        let welcome = Welcome {
+            sample: sample.iter().flatten().map(member::to_wire).collect(),
+            ..Welcome::default()
+        };
+        self.swarm.behaviour_mut().gate.answer(knock, slot, welcome);
     }
 
     fn on_admitted(
@@ -67,14 +78,14 @@ impl Task {
     ) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         tracing::debug!("admitted");
-        mesh.reached.insert(peer, multiaddr.clone());
+        mesh.reached.insert(peer, (multiaddr.clone(), connection));
         mesh.tell(MeshEvent::NeighbourJoined { peer });
         let connected = self.connections.get(&connection);
         let dialled = connected
             .is_some_and(|connected| connected.dialled)
             .then_some(multiaddr);
-        if let Some(number) = connected.map(|connected| connected.number) {
-            self.strangers_hear(strangers::Input::Admitted { connection: number });
+        if let Some(connection) = connected.map(|connected| connected.number) {
+            self.strangers_hear(strangers::Input::Admitted { connection });
         }
         self.neighbours_hear(
             slot,
@@ -85,7 +96,7 @@ impl Task {
         );
         self.send_profile(slot, Some(peer));
         if let Some(welcome) = welcome {
-            let records = member::all_verified(welcome.sample);
+            let records = self.records_from(slot, peer, welcome.sample);
             self.neighbours_hear(slot, Input::Sample { peer, records });
         }
         self.neighbours_changed(slot);
@@ -94,15 +105,30 @@ impl Task {
     fn on_left(&mut self, slot: Slot, peer: PeerId) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         tracing::debug!("left");
-        mesh.reached.remove(&peer);
+        let reached = mesh.reached.remove(&peer);
         mesh.acks.remove(&peer);
+        mesh.talk.remove(&peer);
+        mesh.rejected.remove(&peer);
         mesh.tell(MeshEvent::NeighbourLeft { peer });
         for topic in mesh.subscriptions.remove(&peer).unwrap_or_default() {
             self.neighbour_unsubscribed(slot, peer, &topic);
         }
         self.neighbours_hear(slot, Input::Left { peer });
-        self.release_strangers(peer);
+        if let Some((_, connection)) = reached {
+            self.release(connection);
+        }
         self.neighbours_changed(slot);
+    }
+
+    /// Records that a neighbour passed on: signed, and of places that can be reached from where it is.
+    fn records_from(&self, slot: Slot, peer: PeerId, wire: Vec<WireRecord>) -> Vec<MemberRecord> {
+        let reached = self.meshes.get(&slot).and_then(|mesh| mesh.reached.get(&peer));
+        let Some((remote, _)) = reached else { return Vec::new() };
+        let mut records = member::all_verified(wire);
+        for record in &mut records {
+            record.multiaddrs = member::plausible(std::mem::take(&mut record.multiaddrs), remote);
+        }
+        records
     }
 
     fn neighbours_changed(&mut self, slot: Slot) {
@@ -139,6 +165,12 @@ impl Task {
     }
 
     fn on_control_message(&mut self, slot: Slot, peer: PeerId, message: Message) {
+        // All but acknowledgements cost signatures or records; nobody has so much to say.
+        if !matches!(message, Message::Acks(_)) && !self.may_talk(slot, peer) {
+            tracing::debug!("a neighbour talks too much");
+            self.counters.control_rejected.add(1);
+            return self.swarm.behaviour_mut().gate.evict(slot, peer, None);
+        }
         match message {
             Message::Acks(acks) => self.on_acks(slot, peer, acks.acks),
             Message::Profile(profile) => {
@@ -156,7 +188,7 @@ impl Task {
                 }
             }
             Message::Swap(swap) => {
-                let records = member::all_verified(swap.records);
+                let records = self.records_from(slot, peer, swap.records);
                 self.neighbours_hear(
                     slot,
                     Input::Swapped {
@@ -175,14 +207,28 @@ impl Task {
             }
             Message::Clock(_) => {}
             Message::Farewell(farewell) => {
-                let records = member::all_verified(farewell.sample);
+                let records = self.records_from(slot, peer, farewell.sample);
                 if let Ok(newer) = <[u8; 16]>::try_from(farewell.replaced.as_slice()) {
+                    // The last word of this admission: one of them counts once.
+                    self.swarm.behaviour_mut().gate.evict(slot, peer, None);
                     self.on_replaced(slot, newer);
                 } else {
                     self.neighbours_hear(slot, Input::Farewell { peer, records });
                 }
             }
         }
+    }
+
+    fn may_talk(&mut self, slot: Slot, peer: PeerId) -> bool {
+        let Some(mesh) = self
+            .meshes
+            .get_mut(&slot)
+            .filter(|mesh| mesh.reached.contains_key(&peer))
+        else {
+            return false; // what it said before it left
+        };
+        let allowance = mesh.talk.entry(peer).or_insert_with(|| Bucket::full(TALK));
+        allowance.take(Instant::now()).is_ok()
     }
 
     /// A neighbour let another process with this very PeerId take our place.

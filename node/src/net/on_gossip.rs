@@ -1,13 +1,19 @@
 //! What gossipsub of a mesh reports: messages to judge, and who is on which topic.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
 use libp2p::{PeerId, gossipsub::TopicHash};
 
 use super::Slot;
 use super::task::Task;
+use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::Input;
 use crate::types::TopicName;
+
+/// Bad frames a neighbour may pass on: an honest one passes on none, but each costs a signature check.
+const REJECTED: Rate = Rate::new(20, 20);
 
 impl Task {
     pub(super) fn on_gossip_event(&mut self, slot: Slot, event: gossipsub::Event) {
@@ -26,18 +32,21 @@ impl Task {
                 if !mesh.reached.contains_key(&peer_id) {
                     return; // left since
                 }
-                mesh.subscriptions.entry(peer_id).or_default().insert(topic.clone());
+                if !mesh.subscriptions.entry(peer_id).or_default().insert(topic.clone()) {
+                    return;
+                }
+                mesh.resubscribed.insert(peer_id);
                 self.neighbour_subscribed(slot, peer_id, &topic);
-                self.topics_of_changed(slot, peer_id);
             }
             gossipsub::Event::Unsubscribed { peer_id, topic } => {
                 let Some(topic) = topic_name(&topic) else { return };
                 let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-                if let Some(topics) = mesh.subscriptions.get_mut(&peer_id) {
-                    topics.remove(&topic);
+                let topics = mesh.subscriptions.get_mut(&peer_id);
+                if !topics.is_some_and(|topics| topics.remove(&topic)) {
+                    return;
                 }
+                mesh.resubscribed.insert(peer_id);
                 self.neighbour_unsubscribed(slot, peer_id, &topic);
-                self.topics_of_changed(slot, peer_id);
             }
             gossipsub::Event::SlowPeer {
                 peer_id,
@@ -63,6 +72,15 @@ impl Task {
     }
 
     fn judge(&mut self, slot: Slot, id: &MessageId, from: &PeerId, acceptance: MessageAcceptance) {
+        if let MessageAcceptance::Reject = acceptance
+            && let Some(mesh) = self.meshes.get_mut(&slot)
+        {
+            let allowance = mesh.rejected.entry(*from).or_insert_with(|| Bucket::full(REJECTED));
+            if allowance.take(Instant::now()).is_err() {
+                tracing::debug!(peer = %from, "a neighbour passes on too many bad frames");
+                self.swarm.behaviour_mut().gate.evict(slot, *from, None);
+            }
+        }
         if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
             // False only if it left gossipsub's cache meanwhile.
             gossip.report_message_validation_result(id, from, acceptance);

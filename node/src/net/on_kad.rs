@@ -18,6 +18,7 @@ use crate::types::{IpPrefix, TopicHint, mesh_key, topic_key};
 pub(super) struct LookUp {
     slot: Slot,
     topic: Option<TopicHint>,
+    key: [u8; 32],
     found: usize,
 }
 
@@ -35,7 +36,15 @@ impl Task {
         };
         self.counters.lookups.add(1);
         let query = self.swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key));
-        self.lookups.insert(query, LookUp { slot, topic, found: 0 });
+        self.lookups.insert(
+            query,
+            LookUp {
+                slot,
+                topic,
+                key,
+                found: 0,
+            },
+        );
     }
 
     pub(super) fn on_kad_event(&mut self, event: kad::Event) {
@@ -81,9 +90,14 @@ impl Task {
             return;
         };
         lookup.found += providers.len();
-        let LookUp { slot, topic, found } = *lookup;
+        let LookUp {
+            slot,
+            topic,
+            key,
+            found,
+        } = *lookup;
         for peer in providers {
-            let multiaddrs = self.known_multiaddrs(peer);
+            let multiaddrs = self.known_multiaddrs(&key, peer);
             let topics = topic.into_iter().collect();
             self.neighbours_hear(
                 slot,
@@ -101,8 +115,10 @@ impl Task {
         }
     }
 
-    /// What Kademlia knows of a peer's multiaddrs now: those of a running look-up are gone when it ends.
-    fn known_multiaddrs(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+    /// What Kademlia knows of a peer's multiaddrs now: those of a running look-up are gone when it ends, and those that
+    /// others announced to us are in our own store.
+    fn known_multiaddrs(&mut self, key: &[u8], peer: PeerId) -> Vec<Multiaddr> {
+        let told = self.told_multiaddrs();
         let kad = &mut self.swarm.behaviour_mut().kad;
         // Asked as for a dial, whose connection then never comes to be.
         let asked = kad.handle_pending_outbound_connection(
@@ -111,13 +127,42 @@ impl Task {
             &[],
             Endpoint::Dialer,
         );
-        asked.unwrap_or_default()
+        let mut known = asked.unwrap_or_default();
+        known.extend(kad.store_mut().multiaddrs(key, &peer));
+        // Hearsay: nobody sends us to our own machine, or to one beside us, unless that is where we are.
+        match told.first() {
+            Some(here) => member::plausible(known, here),
+            None => known,
+        }
     }
 
-    /// A peer said where it listens. It goes into the table if it serves Kademlia.
+    /// A peer said where it listens: that, and nothing it said before, goes into the table.
     pub(super) fn add_to_table(&mut self, peer: PeerId, multiaddrs: Vec<Multiaddr>) {
+        // Where the user reached a bootstrap peer stays known, whatever that peer knows of it.
+        let keep = multiaddrs.is_empty() || self.sources.is_bootstrap(&peer);
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        let known = kad.kbucket(peer).into_iter().flat_map(|bucket| {
+            let entries: Vec<_> = bucket
+                .iter()
+                .map(|entry| (*entry.node.key.preimage(), entry.node.value.clone()))
+                .collect();
+            entries
+        });
+        let stale: Vec<Multiaddr> = known
+            .filter(|(known, _)| *known == peer && !keep)
+            .flat_map(|(_, addresses)| {
+                addresses
+                    .iter()
+                    .filter(|old| !multiaddrs.contains(old))
+                    .cloned()
+                    .collect::<Vec<_>>()
+            })
+            .collect();
         for multiaddr in multiaddrs {
-            self.swarm.behaviour_mut().kad.add_address(&peer, multiaddr);
+            kad.add_address(&peer, multiaddr);
+        }
+        for old in stale {
+            kad.remove_address(&peer, &old);
         }
     }
 

@@ -90,6 +90,11 @@ impl Task {
                     self.found_for_all(peer, &[multiaddr], Source::Mdns);
                 }
             }
+            BehaviourEvent::Identify(identify::Event::Pushed {
+                peer_id,
+                info,
+                connection_id,
+            }) => self.on_identified(peer_id, connection_id, info),
             BehaviourEvent::Identify(_) | BehaviourEvent::Mdns(_) => {}
         }
     }
@@ -176,22 +181,17 @@ impl Task {
         }
     }
 
-    /// A peer is no member of some mesh any more; on the connections where it is none of any, it is a stranger again.
-    pub(super) fn release_strangers(&mut self, peer: PeerId) {
-        let of_peer = self.connections.iter().filter(|(_, connected)| connected.peer == peer);
-        let gate = &self.swarm.behaviour().gate;
-        let released: Vec<u64> = of_peer
-            .filter(|(id, _)| !gate.is_admitted_on(**id))
-            .map(|(_, connected)| connected.number)
-            .collect();
-        for connection in released {
+    /// One admission on a connection ended; without another, its peer is a stranger again.
+    pub(super) fn release(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(&id).map(|connected| connected.number) {
             self.strangers_hear(strangers::Input::Released { connection });
         }
     }
 
-    pub(super) fn on_strangers_deadline(&mut self, now: Instant) {
-        if self.strangers.next_deadline().is_some_and(|at| at <= now) {
-            self.strangers_hear(strangers::Input::TimedOut);
+    /// Something is under way on a connection.
+    pub(super) fn connection_active(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(&id).map(|connected| connected.number) {
+            self.strangers_hear(strangers::Input::Active { connection });
         }
     }
 }

@@ -48,17 +48,15 @@ impl Queues {
         }
     }
 
-    pub(super) fn remove(&mut self, slot: Slot, topic: &TopicName) {
-        self.queues.retain(|queue| queue.slot != slot || queue.topic != *topic);
-    }
-
     pub(super) fn remove_mesh(&mut self, slot: Slot) {
         self.queues.retain(|queue| queue.slot != slot);
     }
 
     /// Takes out the queues whose publishers are gone and that are empty.
     pub(super) fn take_ended(&mut self) -> Vec<(Slot, TopicName)> {
-        let ended = self.queues.extract_if(.., |queue| queue.ended);
+        // A shut queue is not asked for records, and so does not notice that it has ended.
+        let has_ended = |queue: &mut Queue| queue.ended || (queue.records.is_closed() && queue.records.is_empty());
+        let ended = self.queues.extract_if(.., has_ended);
         ended.map(|queue| (queue.slot, queue.topic)).collect()
     }
 

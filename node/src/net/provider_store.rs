@@ -25,6 +25,11 @@ impl ProviderStore {
             .add(record.key.as_ref(), record.provider, multiaddrs, prefix, Instant::now());
     }
 
+    /// Where a provider said it is; empty if it is not in the store.
+    pub(super) fn multiaddrs(&self, key: &[u8], provider: &PeerId) -> Vec<Multiaddr> {
+        self.0.multiaddrs(key, provider).to_vec()
+    }
+
     pub(super) fn expire(&mut self, now: Instant) {
         self.0.expire(now);
     }

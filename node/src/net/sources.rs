@@ -11,7 +11,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::event::NodeEvent;
 use super::task::{Done, Task};
 use super::{Slot, member};
-use crate::core::neighbours::{Input, Source};
+use crate::core::neighbours::{Input, MemberRecord, Source};
 use crate::store::RunFile;
 use crate::types::{BootstrapPeer, MeshName, PeerMultiaddr};
 
@@ -107,24 +107,7 @@ impl Task {
         for (_, peer) in self.sources.tickets.iter().filter(|(mesh, _)| *mesh == name) {
             found.push((peer.peer, peer.multiaddrs.clone(), Source::Ticket));
         }
-        let cached = self
-            .data_dir
-            .as_ref()
-            .map(crate::store::DataDir::peer_cache)
-            .unwrap_or_default();
-        for record in cached
-            .into_iter()
-            .filter(|(mesh, _)| *mesh == name)
-            .flat_map(|(_, records)| records)
-        {
-            if let Some(record) = member::verified(record) {
-                found.push((record.peer, record.multiaddrs, Source::Cache));
-            }
-        }
         for (peer, multiaddrs, source) in found {
-            if source == Source::Cache {
-                self.swarm.behaviour_mut().gate.remember(peer);
-            }
             self.neighbours_hear(
                 slot,
                 Input::Found {
@@ -136,9 +119,44 @@ impl Task {
             );
         }
         self.neighbours_hear(slot, Input::TimedOut);
+        self.read_cache(slot, name);
         // A new mesh is young again.
         self.sources.started = Instant::now();
         self.sources.run_files_at = self.sources.run_files_at.map(|_| Instant::now());
+    }
+
+    fn read_cache(&mut self, slot: Slot, name: MeshName) {
+        let Some(data_dir) = self.data_dir.clone() else { return };
+        self.jobs.spawn_blocking(move || {
+            let cache = data_dir.peer_cache().into_iter().find(|(mesh, _)| *mesh == name);
+            let records = cache
+                .map(|(_, records)| member::all_verified(records))
+                .unwrap_or_default();
+            Done::Cached { slot, records }
+        });
+    }
+
+    /// Members met in an earlier run: to look for, and to let in past the guess budget.
+    pub(super) fn on_cached(&mut self, slot: Slot, records: Vec<MemberRecord>) {
+        for MemberRecord {
+            peer,
+            multiaddrs,
+            topics,
+            ..
+        } in records
+        {
+            self.swarm.behaviour_mut().gate.remember(slot, peer);
+            let source = Source::Cache;
+            self.neighbours_hear(
+                slot,
+                Input::Found {
+                    peer,
+                    multiaddrs,
+                    source,
+                    topics,
+                },
+            );
+        }
     }
 
     pub(super) fn on_sources_deadline(&mut self, now: Instant) {
@@ -166,6 +184,9 @@ impl Task {
         let wait = Duration::from_secs(1 << bootstrap.failures.min(4)).min(REDIAL_MAX);
         bootstrap.failures += 1;
         bootstrap.dial_at = Some(now + wait);
+        if bootstrap.multiaddr.peer().is_none() && bootstrap.dial.is_some() {
+            return; // under way; the swarm cannot tell, as it does not know whom it dials
+        }
         let multiaddr = bootstrap.multiaddr.multiaddr().clone();
         let dial = match bootstrap.multiaddr.peer() {
             Some(peer) => DialOpts::peer_id(peer)
@@ -174,7 +195,7 @@ impl Task {
                 .build(),
             None => DialOpts::unknown_peer_id().address(multiaddr).build(),
         };
-        bootstrap.dial = Some(dial.connection_id());
+        let connection = dial.connection_id();
         if let Some(peer) = bootstrap.multiaddr.peer() {
             let multiaddr = bootstrap.multiaddr.without_peer();
             // Kademlia tries it too whenever it looks something up.
@@ -182,18 +203,16 @@ impl Task {
         }
         match self.swarm.dial(dial) {
             // Connected, or being dialled, already.
-            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Ok(()) => self.sources.bootstrap[index].dial = Some(connection),
+            Err(DialError::DialPeerConditionFalse(_)) => {}
             Err(error) => tracing::warn!(%error, "a bootstrap multiaddr cannot be dialled"),
         }
     }
 
     pub(super) fn on_bootstrap_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: &DialError) {
-        if self
-            .sources
-            .bootstrap
-            .iter()
-            .any(|bootstrap| bootstrap.dial == Some(connection))
-        {
+        let dialled = |bootstrap: &&mut Bootstrap| bootstrap.dial == Some(connection);
+        if let Some(bootstrap) = self.sources.bootstrap.iter_mut().find(dialled) {
+            bootstrap.dial = None;
             self.tell(NodeEvent::BootstrapUnreachable {
                 peer,
                 reason: error.to_string(),

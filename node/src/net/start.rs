@@ -1,6 +1,7 @@
 //! Starting a node: the swarm is built, its listeners stand, then the task runs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A stranger's connection on which nothing happens goes after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What gossipsub and Kademlia may have on the way to one connection before the swarm waits for it.
-const HANDLER_EVENTS_MAX: usize = 1_024;
+const HANDLER_EVENTS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// What a node is to be.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
     let behaviour = Behaviour::new(&setup.key, setup.mdns).map_err(|error| refused(error.into()))?;
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIMEOUT)
-        .with_per_connection_event_buffer_size(HANDLER_EVENTS_MAX);
+        .with_notify_handler_buffer_size(HANDLER_EVENTS_MAX);
     let mut swarm = Swarm::new(transport, behaviour, me, config);
 
     let early = listen(&mut swarm, setup.listen, setup.data_dir.as_ref()).await?;
@@ -98,6 +99,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         connections: HashMap::new(),
         next_connection: 0,
         strangers: Strangers::new(strangers_max),
+        stopping: false,
         kad_mode: KadModeRule::new(setup.helper),
         announce: setup.announce,
         multiaddrs,

@@ -15,6 +15,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 impl Task {
     /// A shutdown that somebody waits for flushes; when the last handle was dropped, nobody does.
     pub(super) async fn stop(mut self, reply: Option<oneshot::Sender<()>>) {
+        self.stopping = true;
         if reply.is_some() {
             self.turn_until(Instant::now() + FLUSH_TIMEOUT, Self::is_flushed).await;
         }
@@ -44,9 +45,7 @@ impl Task {
         while !reached(self) {
             match timeout_at(deadline, self.turn()).await {
                 Ok(Turn::Continue) => {}
-                // Asked again to stop: we are at it.
-                Ok(Turn::Stop(Some(again))) => drop(again),
-                Ok(Turn::Stop(None)) | Err(_) => return,
+                Ok(Turn::Stop(_)) | Err(_) => return,
             }
         }
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Slot;
 use super::behaviour::Behaviour;
+use super::commands::Incarnation;
 use super::event::NodeEvent;
 use super::link::Command;
 use super::mesh::MeshState;
@@ -22,6 +23,7 @@ use super::on_swarm::Connected;
 use super::outgoing::Queues;
 use super::sources::Sources;
 use crate::core::kad_mode::KadModeRule;
+use crate::core::neighbours::MemberRecord;
 use crate::core::strangers::Strangers;
 use crate::metrics::Counters;
 use crate::store::{DataDir, RunFile};
@@ -51,11 +53,13 @@ pub(super) struct Task {
     pub(super) connections: HashMap<ConnectionId, Connected>,
     pub(super) next_connection: u64,
     pub(super) strangers: Strangers,
+    /// No more commands are taken.
+    pub(super) stopping: bool,
     pub(super) announce: Vec<Multiaddr>,
     pub(super) multiaddrs: watch::Sender<Vec<Multiaddr>>,
     pub(super) data_dir: Option<DataDir>,
     /// The last incarnation of each topic this node published on; with a data directory the truth is there.
-    pub(super) incarnations: HashMap<(MeshName, TopicName), u64>,
+    pub(super) incarnations: HashMap<(MeshName, TopicName), Incarnation>,
     pub(super) run_file: Option<RunFile>,
     pub(super) kad_mode: KadModeRule,
     pub(super) heartbeat: Duration,
@@ -76,6 +80,8 @@ pub(super) enum Done {
         open: super::commands::OpenPublisher,
         stored: std::io::Result<u64>,
     },
+    /// The peer cache of a mesh was read.
+    Cached { slot: Slot, records: Vec<MemberRecord> },
     /// The run files of other nodes were read.
     RunFiles(Vec<(PeerId, Vec<Multiaddr>)>),
     /// Something was written that nobody waits for.
@@ -102,7 +108,7 @@ impl Task {
     pub(super) async fn turn(&mut self) -> Turn {
         let deadline = self.next_deadline();
         tokio::select! {
-            command = self.commands.recv() => match command {
+            command = self.commands.recv(), if !self.stopping => match command {
                 Some(Command::Shutdown { reply }) => return Turn::Stop(Some(reply)),
                 Some(command) => self.on_command(command),
                 None => return Turn::Stop(None),
@@ -118,12 +124,7 @@ impl Task {
 
     fn next_deadline(&self) -> Instant {
         let meshes = self.meshes.values().filter_map(MeshState::next_deadline).min();
-        let others = [
-            meshes,
-            self.announce_at,
-            self.strangers.next_deadline(),
-            self.sources.next_deadline(),
-        ];
+        let others = [meshes, self.announce_at, self.sources.next_deadline()];
         let gate = self.swarm.behaviour().gate.next_deadline();
         others
             .into_iter()
@@ -135,7 +136,6 @@ impl Task {
     fn on_deadline(&mut self) {
         let now = Instant::now();
         self.swarm.behaviour_mut().gate.on_deadline(now);
-        self.on_strangers_deadline(now);
         self.on_sources_deadline(now);
         self.on_mesh_deadlines(now);
         if self.announce_at.is_some_and(|at| at <= now) {
@@ -159,6 +159,7 @@ impl Task {
                 open,
                 stored,
             }) => self.publisher_stored(slot, topic, open, stored),
+            Ok(Done::Cached { slot, records }) => self.on_cached(slot, records),
             Ok(Done::RunFiles(others)) => self.on_run_files(others),
             Ok(Done::Written) => {}
             Err(error) => tracing::error!(%error, "a job of the node ended badly; what it was for will be tried again"),

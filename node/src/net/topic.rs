@@ -7,6 +7,7 @@ use std::time::Instant;
 use libp2p::PeerId;
 use tokio::sync::watch;
 
+use super::commands::OpenPublisher;
 use super::link::{Delivery, Inlet, PublisherLink, PublisherState};
 use crate::core::stream::{Context, Inbox, Outbox};
 
@@ -56,8 +57,10 @@ pub(super) struct TopicState {
     /// Only while this node subscribes: only subscribers forward.
     pub(super) inbox: Option<Inbox>,
     pub(super) publishing: Option<Publishing>,
-    /// A publisher whose incarnation is being stored.
-    pub(super) opening: bool,
+    /// Publishers whose incarnation is being stored.
+    pub(super) opening: u32,
+    /// Publishers that wait for the last records of the one before.
+    pub(super) reopening: Vec<OpenPublisher>,
     /// Neighbours that are subscribed.
     pub(super) subscribed: HashSet<PeerId>,
 }
@@ -69,14 +72,15 @@ impl TopicState {
             inlets: Vec::new(),
             inbox: None,
             publishing: None,
-            opening: false,
+            opening: 0,
+            reopening: Vec::new(),
             subscribed,
         }
     }
 
     /// Nobody here wants it any more.
     pub(super) fn is_idle(&self) -> bool {
-        self.inlets.is_empty() && self.publishing.is_none() && !self.opening
+        self.inlets.is_empty() && self.publishing.is_none() && self.opening == 0 && self.reopening.is_empty()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -17,9 +17,12 @@ use super::{
     seal::{Context, SealedFrame, SigningKey, Unsigned},
 };
 
-/// Frames that a publisher may be ahead of the fastest of its subscribed neighbours. One record is one frame.
+/// Frames that a publisher may be ahead of the middle one of its subscribed neighbours. One record is one frame.
+///
+/// Not of the slowest, which must not slow others; nor of the fastest alone: where all share one machine or uplink, the
+/// others would fall behind without bound.
 pub const WINDOW_FRAMES: u64 = 256;
-/// How long a shut window waits for its fastest neighbour before one more frame leaves: its acknowledgement shows whether
+/// How long a shut window waits for its neighbours before one more frame leaves: its acknowledgement shows whether
 /// an earlier one was lost.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -73,7 +76,7 @@ pub enum Action {
         /// Why.
         why: Refusal,
     },
-    /// Tell the application that for [`STALL_TIMEOUT`] the fastest neighbour acknowledged nothing.
+    /// Tell the application that for [`STALL_TIMEOUT`] the window stayed shut.
     ReportStall {
         /// Records that not every subscribed neighbour acknowledged.
         unacked: u64,
@@ -294,7 +297,7 @@ impl Outbox {
     }
 
     fn acked(&mut self, peer: PeerId, incarnation: u64, next: u64, now: Instant) {
-        let fastest = self.fastest();
+        let pace = self.pace();
         let sent = self.next_sequence;
         match self.neighbours.get_mut(&peer) {
             Some(progress) if incarnation == self.incarnation && (progress.acked..=sent).contains(&next) => {
@@ -303,7 +306,7 @@ impl Outbox {
             // Never clamped: who acknowledges what was not sent would open the window.
             _ => self.acks_ignored += 1,
         }
-        if self.fastest() > fastest && matches!(self.gate, Gate::Shut(_)) {
+        if self.pace() > pace && matches!(self.gate, Gate::Shut(_)) {
             self.gate = Gate::Shut(now + STALL_TIMEOUT);
         }
     }
@@ -337,7 +340,7 @@ impl Outbox {
     }
 
     fn move_gate(&mut self, now: Instant) {
-        let ahead = self.fastest().map_or(0, |fastest| self.next_sequence - fastest);
+        let ahead = self.pace().map_or(0, |pace| self.next_sequence - pace);
         if ahead < WINDOW_FRAMES {
             self.gate = Gate::Open;
         } else if self.gate == Gate::Open {
@@ -345,8 +348,13 @@ impl Outbox {
         }
     }
 
-    fn fastest(&self) -> Option<u64> {
-        self.neighbours.values().map(|progress| progress.acked).max()
+    /// What at least half of the neighbours have acknowledged.
+    fn pace(&self) -> Option<u64> {
+        let mut acked: Vec<u64> = self.neighbours.values().map(|progress| progress.acked).collect();
+        let middle = acked.len().checked_sub(1)? / 2;
+        // Descending: of two the faster, of three the second.
+        let (_, pace, _) = acked.select_nth_unstable_by_key(middle, |acked| std::cmp::Reverse(*acked));
+        Some(*pace)
     }
 
     fn is_satisfied(&self, progress: &Progress) -> bool {

@@ -1,6 +1,6 @@
 //! The gate as a `NetworkBehaviour`: one inner behaviour a mesh, each shown only connections that were admitted to it.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,33 +8,34 @@ use std::time::Instant;
 
 use libp2p::core::transport::{ListenerId, PortUse};
 use libp2p::core::{ConnectedPoint, Endpoint};
-use libp2p::swarm::behaviour::{
-    AddressChange, ConnectionClosed, ConnectionEstablished, ExternalAddrConfirmed, NewListenAddr, NewListener,
-};
+use libp2p::swarm::behaviour::{ExternalAddrConfirmed, NewListenAddr, NewListener};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId};
 use maille_proto::admission::Welcome;
-use maille_proto::control;
 
-use super::handler::{GateHandler, In, OpenFailure, Out, Outcome};
-use super::peers::{AdmissionId, Admissions, Candidate, Choice};
-use crate::core::admission::{Admitted, Doorman, DoormanAction, DoormanInput, Hello, MeshKey};
+use super::door::Knock;
+use super::handler::GateHandler;
+use super::known::KnownPeers;
+use super::messages::{In, OpenFailure, Out, Outcome};
+use super::peers::{AdmissionId, Admissions};
+use crate::core::admission::{Doorman, DoormanInput, MeshKey};
 use crate::types::IpPrefix;
 
 /// One join of one mesh. Never used again, so that a late event of a left mesh cannot reach a rejoined one.
 pub(crate) type Slot = u64;
 
-/// Peers remembered as members, who are let in past the guess budget.
-const KNOWN_PEERS_MAX: usize = 1_024;
-
 /// What the gate reports.
 #[derive(Debug)]
 pub(crate) enum Event<E> {
     /// A peer may be answered: call [`Gate::answer`] with a welcome.
-    Answer { knock: u64, slot: Slot },
+    Answer {
+        knock: u64,
+        slot: Slot,
+        connection: ConnectionId,
+    },
     /// A peer is a member on a connection that is open both ways. Comes before any inner event about it.
     Admitted {
         slot: Slot,
@@ -73,49 +74,46 @@ impl<E> Event<E> {
     }
 }
 
-struct MeshGate<B> {
-    key: Arc<MeshKey>,
-    inner: B,
-    peers: HashMap<PeerId, Admissions>,
+/// One mesh behind the gate.
+pub(super) struct MeshGate<B> {
+    pub(super) key: Arc<MeshKey>,
+    pub(super) inner: B,
+    pub(super) peers: HashMap<PeerId, Admissions>,
+    /// Who was a member of this very mesh.
+    pub(super) known: KnownPeers,
 }
 
-struct Connection {
-    peer: PeerId,
-    endpoint: ConnectedPoint,
+/// A connection of the swarm.
+pub(super) struct Connection {
+    pub(super) peer: PeerId,
+    pub(super) endpoint: ConnectedPoint,
 }
 
 impl Connection {
-    fn is_relayed(&self) -> bool {
+    pub(super) fn is_relayed(&self) -> bool {
         matches!(IpPrefix::of_remote(&self.endpoint), IpPrefix::Relay(_))
     }
-}
-
-struct Knock {
-    peer: PeerId,
-    connection: ConnectionId,
-    hello: u64,
-    said: Hello,
 }
 
 type Command<B> = ToSwarm<Event<<B as NetworkBehaviour>::ToSwarm>, In<THandler<B>>>;
 
 /// Meshes behind admission, on one swarm.
 pub(crate) struct Gate<B: NetworkBehaviour> {
-    me: PeerId,
-    next_slot: Slot,
-    meshes: BTreeMap<Slot, MeshGate<B>>,
-    connections: BTreeMap<ConnectionId, Connection>,
-    listen: Vec<(ListenerId, Multiaddr)>,
-    external: Vec<Multiaddr>,
-    doorman: Doorman,
-    next_knock: u64,
-    knocks: HashMap<u64, Knock>,
-    known: HashSet<PeerId>,
-    known_order: VecDeque<PeerId>,
+    pub(super) me: PeerId,
+    pub(super) next_slot: Slot,
+    pub(super) meshes: BTreeMap<Slot, MeshGate<B>>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) listen: Vec<(ListenerId, Multiaddr)>,
+    pub(super) external: Vec<Multiaddr>,
+    pub(super) doorman: Doorman,
+    pub(super) next_knock: u64,
+    pub(super) knocks: HashMap<u64, Knock>,
     /// Admissions of left meshes whose last word is not out yet.
-    farewells: HashMap<ConnectionId, usize>,
-    out: VecDeque<Command<B>>,
-    turn: usize,
+    pub(super) farewells: HashMap<ConnectionId, usize>,
+    pub(super) out: VecDeque<Command<B>>,
+    /// Admissions that [`Gate::open`] asked for, and on which connection: each gets an outcome.
+    pub(super) asked: HashMap<(Slot, PeerId), ConnectionId>,
+    pub(super) turn: usize,
 }
 
 impl<B: NetworkBehaviour> fmt::Debug for Gate<B> {
@@ -139,10 +137,9 @@ impl<B: NetworkBehaviour> Gate<B> {
             doorman,
             next_knock: 0,
             knocks: HashMap::new(),
-            known: HashSet::new(),
-            known_order: VecDeque::new(),
             farewells: HashMap::new(),
             out: VecDeque::new(),
+            asked: HashMap::new(),
             turn: 0,
         }
     }
@@ -168,6 +165,7 @@ impl<B: NetworkBehaviour> Gate<B> {
                 key,
                 inner,
                 peers: HashMap::new(),
+                known: KnownPeers::default(),
             },
         );
         self.next_slot
@@ -175,6 +173,7 @@ impl<B: NetworkBehaviour> Gate<B> {
 
     /// Ends all admissions of a mesh; its connections stay.
     pub(crate) fn leave(&mut self, slot: Slot) {
+        self.asked.retain(|(of, _), _| *of != slot);
         if let Some(mesh) = self.meshes.remove(&slot) {
             for (id, _) in mesh.peers.values().flat_map(Admissions::ids) {
                 *self.farewells.entry(id).or_default() += 1;
@@ -185,20 +184,17 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
     }
 
-    /// Opens admission towards a connected peer, on its oldest direct connection. False if there is none.
-    pub(crate) fn open(&mut self, slot: Slot, peer: PeerId) -> bool {
-        let Some(mesh) = self.meshes.get(&slot) else {
-            return false;
-        };
+    /// Opens admission towards a connected peer, on its oldest direct connection. Nothing if there is none.
+    pub(crate) fn open(&mut self, slot: Slot, peer: PeerId) -> Option<ConnectionId> {
+        let mesh = self.meshes.get(&slot)?;
         let of_peer = self
             .connections
             .iter()
             .filter(|(_, connection)| connection.peer == peer);
-        let Some((id, _)) = of_peer.min_by_key(|(_, connection)| connection.is_relayed()) else {
-            return false;
-        };
+        let (id, _) = of_peer.min_by_key(|(_, connection)| connection.is_relayed())?;
         self.out.push_back(notify(peer, *id, In::Open(slot, mesh.key.clone())));
-        true
+        self.asked.insert((slot, peer), *id);
+        Some(*id)
     }
 
     /// Answers a knock that [`Event::Answer`] named.
@@ -230,20 +226,12 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.meshes.get_mut(&slot).map(|mesh| &mut mesh.inner)
     }
 
-    /// Whether the peer is a member of any mesh on this connection.
-    pub(crate) fn is_admitted_on(&self, connection: ConnectionId) -> bool {
-        let shown = self.meshes.values().flat_map(|mesh| mesh.peers.values());
-        shown
-            .filter(|peer| peer.open)
-            .any(|peer| peer.shown().is_some_and(|(id, _)| id == connection))
-    }
-
     /// Whether every farewell of a mesh that was left is said.
     pub(crate) fn has_said_goodbye(&self) -> bool {
         self.farewells.is_empty()
     }
 
-    fn said_goodbye(&mut self, connection: ConnectionId) {
+    pub(super) fn said_goodbye(&mut self, connection: ConnectionId) {
         if let Some(count) = self.farewells.get_mut(&connection) {
             *count -= 1;
             if *count == 0 {
@@ -260,19 +248,14 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.doorman_hears(DoormanInput::TimedOut, now);
     }
 
-    /// Lets a peer past the guess budget, as one who was a member before.
-    pub(crate) fn remember(&mut self, peer: PeerId) {
-        if self.known.insert(peer) {
-            self.known_order.push_back(peer);
-        }
-        if self.known_order.len() > KNOWN_PEERS_MAX
-            && let Some(oldest) = self.known_order.pop_front()
-        {
-            self.known.remove(&oldest);
+    /// Lets a peer past the guess budget of a mesh, as one who was a member of it before.
+    pub(crate) fn remember(&mut self, slot: Slot, peer: PeerId) {
+        if let Some(mesh) = self.meshes.get_mut(&slot) {
+            mesh.known.remember(peer);
         }
     }
 
-    fn shown(&self, slot: Slot, peer: &PeerId) -> Option<AdmissionId> {
+    pub(super) fn shown(&self, slot: Slot, peer: &PeerId) -> Option<AdmissionId> {
         self.meshes
             .get(&slot)?
             .peers
@@ -280,321 +263,10 @@ impl<B: NetworkBehaviour> Gate<B> {
             .filter(|peer| peer.open)?
             .shown()
     }
-
-    // ---- the door ------------------------------------------------------------------------------------------------
-
-    fn knocked(&mut self, peer: PeerId, connection: ConnectionId, hello: u64, said: Hello) {
-        let Some(prefix) = self
-            .connections
-            .get(&connection)
-            .map(|c| IpPrefix::of_remote(&c.endpoint))
-        else {
-            return;
-        };
-        self.next_knock += 1;
-        let id = self.next_knock;
-        self.knocks.insert(
-            id,
-            Knock {
-                peer,
-                connection,
-                hello,
-                said,
-            },
-        );
-        let known = self.known.contains(&peer);
-        self.doorman_hears(DoormanInput::Knocked { id, prefix, known }, Instant::now());
-    }
-
-    fn doorman_hears(&mut self, input: DoormanInput, now: Instant) {
-        let mut actions = Vec::new();
-        self.doorman.handle(input, now, &mut actions);
-        for action in actions {
-            match action {
-                DoormanAction::Proceed(id) => self.proceed(id, now),
-                DoormanAction::PushOut(id) | DoormanAction::Expire(id) => self.ignore(id),
-            }
-        }
-    }
-
-    fn proceed(&mut self, id: u64, now: Instant) {
-        // The door stays open for this one until its handshake ends; from here on we wait for the peer.
-        self.doorman_hears(DoormanInput::Waiting { id }, now);
-        let Some(knock) = self.knocks.get(&id) else { return };
-        let opener = knock.peer;
-        let mesh = self
-            .meshes
-            .iter()
-            .find(|(_, mesh)| mesh.key.recognises(&knock.said, &opener, &self.me));
-        match mesh.map(|(slot, _)| *slot) {
-            Some(slot) => self
-                .out
-                .push_back(ToSwarm::GenerateEvent(Event::Answer { knock: id, slot })),
-            None => self.reply(id, None, Welcome::default()),
-        }
-    }
-
-    fn reply(&mut self, id: u64, mesh: Option<(Slot, Arc<MeshKey>)>, welcome: Welcome) {
-        if let Some(Knock {
-            peer,
-            connection,
-            hello,
-            ..
-        }) = self.knocks.get(&id)
-        {
-            self.out.push_back(notify(
-                *peer,
-                *connection,
-                In::Answer {
-                    hello: *hello,
-                    mesh,
-                    welcome,
-                },
-            ));
-        }
-    }
-
-    fn ignore(&mut self, id: u64) {
-        if let Some(knock) = self.knocks.remove(&id) {
-            self.out
-                .push_back(notify(knock.peer, knock.connection, In::Ignore { hello: knock.hello }));
-        }
-    }
-
-    fn answered(&mut self, connection: ConnectionId, hello: u64, outcome: Outcome) {
-        let is_it = |knock: &Knock| knock.connection == connection && knock.hello == hello;
-        if let Some((id, peer)) = self
-            .knocks
-            .iter()
-            .find(|(_, knock)| is_it(knock))
-            .map(|(id, knock)| (*id, knock.peer))
-        {
-            self.knocks.remove(&id);
-            if outcome == Outcome::WrongPassword {
-                // Its pass was for the password it knew; past the budget it could guess a new one.
-                self.known.remove(&peer);
-            }
-            let admitted = outcome == Outcome::Admitted;
-            self.doorman_hears(DoormanInput::Ended { id, admitted }, Instant::now());
-            self.out.push_back(ToSwarm::GenerateEvent(Event::Answered { outcome }));
-        }
-    }
-
-    // ---- membership ----------------------------------------------------------------------------------------------
-
-    fn admitted(&mut self, slot: Slot, peer: PeerId, connection: ConnectionId, generation: u32, admitted: Admitted) {
-        self.remember(peer);
-        let id = (connection, generation);
-        let Some(relayed) = self.connections.get(&connection).map(Connection::is_relayed) else {
-            return;
-        };
-        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        if mesh
-            .peers
-            .get(&peer)
-            .is_some_and(|known| known.session != admitted.peer_session)
-        {
-            // The peer joined anew, perhaps after a crash: what it held before is stale.
-            self.replace(slot, peer, &admitted.peer_session);
-        }
-        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        let chooser = self.me < peer;
-        let admissions = mesh
-            .peers
-            .entry(peer)
-            .or_insert_with(|| Admissions::new(admitted.peer_session, chooser));
-        let choice = admissions.add(Candidate {
-            id,
-            relayed,
-            peer_ready: false,
-            welcome: admitted.welcome,
-        });
-        self.follow(slot, peer, choice);
-    }
-
-    fn replace(&mut self, slot: Slot, peer: PeerId, session: &[u8; 16]) {
-        let farewell = control::Farewell {
-            sample: Vec::new(),
-            replaced: session.to_vec(),
-        };
-        let farewell = maille_proto::encode_control(control::Message::Farewell(farewell));
-        let Some(admissions) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.peers.remove(&peer)) else {
-            return;
-        };
-        for (connection, generation) in admissions.ids() {
-            self.out.push_back(notify(
-                peer,
-                connection,
-                In::End(slot, generation, Some(farewell.clone())),
-            ));
-        }
-        if let Some(shown) = admissions.shown() {
-            self.hide(slot, peer, shown, None, admissions.open);
-        }
-    }
-
-    fn follow(&mut self, slot: Slot, peer: PeerId, choice: Choice) {
-        match choice {
-            Choice::Keep => {}
-            Choice::Show(id) => self.show(slot, peer, id),
-            Choice::Switch { from, to } => {
-                self.out.push_back(notify(peer, from.0, In::End(slot, from.1, None)));
-                self.forget(slot, peer, from, None);
-                self.show(slot, peer, to);
-            }
-        }
-    }
-
-    /// Builds the inner handler of an admitted connection, late, and tells the inner behaviour.
-    fn show(&mut self, slot: Slot, peer: PeerId, (id, generation): AdmissionId) {
-        let (Some(connection), Some(mesh)) = (self.connections.get(&id), self.meshes.get_mut(&slot)) else {
-            return;
-        };
-        let Some(admissions) = mesh.peers.get_mut(&peer) else {
-            return;
-        };
-        let handler = match &connection.endpoint {
-            ConnectedPoint::Dialer {
-                address,
-                role_override,
-                port_use,
-            } => mesh
-                .inner
-                .handle_established_outbound_connection(id, peer, address, *role_override, *port_use),
-            ConnectedPoint::Listener {
-                local_addr,
-                send_back_addr,
-            } => mesh
-                .inner
-                .handle_established_inbound_connection(id, peer, local_addr, send_back_addr),
-        };
-        let Ok(handler) = handler else {
-            return self.out.push_back(notify(peer, id, In::End(slot, generation, None)));
-        };
-        admissions.show((id, generation));
-        // Goes out before anything the inner behaviour says about this connection.
-        self.out
-            .push_back(notify(peer, id, In::Install(slot, generation, handler)));
-        mesh.inner
-            .on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
-                peer_id: peer,
-                connection_id: id,
-                endpoint: &connection.endpoint,
-                failed_addresses: &[],
-                other_established: 0,
-            }));
-    }
-
-    fn opened(&mut self, slot: Slot, peer: PeerId, id: AdmissionId) {
-        let Some(admissions) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.peers.get_mut(&peer)) else {
-            return;
-        };
-        if admissions.shown() != Some(id) {
-            return;
-        }
-        admissions.open = true;
-        let welcome = admissions.take_welcome();
-        let Some(connection) = self.connections.get(&id.0) else {
-            return;
-        };
-        let multiaddr = connection.endpoint.get_remote_address().clone();
-        let event = Event::Admitted {
-            slot,
-            peer,
-            multiaddr,
-            connection: id.0,
-            welcome,
-        };
-        self.out.push_back(ToSwarm::GenerateEvent(event));
-    }
-
-    /// An admission is over; a reserve may take its place.
-    fn ended(&mut self, slot: Slot, peer: PeerId, id: AdmissionId, cause: Option<&ConnectionError>) {
-        self.forget(slot, peer, id, cause);
-        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        let Some(admissions) = mesh.peers.get(&peer) else {
-            return;
-        };
-        let choice = admissions.choose();
-        if admissions.is_empty() {
-            mesh.peers.remove(&peer);
-        }
-        self.follow(slot, peer, choice);
-    }
-
-    fn forget(&mut self, slot: Slot, peer: PeerId, id: AdmissionId, cause: Option<&ConnectionError>) {
-        let Some(admissions) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.peers.get_mut(&peer)) else {
-            return;
-        };
-        let was_open = admissions.open;
-        if admissions.remove(id) {
-            self.hide(slot, peer, id, cause, was_open);
-        }
-    }
-
-    /// The inner behaviour hears of a close exactly when it heard of the connection: it counts on that.
-    fn hide(&mut self, slot: Slot, peer: PeerId, id: AdmissionId, cause: Option<&ConnectionError>, was_open: bool) {
-        let (Some(connection), Some(mesh)) = (self.connections.get(&id.0), self.meshes.get_mut(&slot)) else {
-            return;
-        };
-        mesh.inner.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
-            peer_id: peer,
-            connection_id: id.0,
-            endpoint: &connection.endpoint,
-            cause,
-            remaining_established: 0,
-        }));
-        if was_open {
-            self.out.push_back(ToSwarm::GenerateEvent(Event::Left { slot, peer }));
-        }
-    }
-
-    fn connection_closed(&mut self, event: ConnectionClosed<'_>) {
-        let (peer, id) = (event.peer_id, event.connection_id);
-        for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
-            let Some(admissions) = self.meshes.get(&slot).and_then(|mesh| mesh.peers.get(&peer)) else {
-                continue;
-            };
-            let ended: Vec<AdmissionId> = admissions.ids().filter(|(connection, _)| *connection == id).collect();
-            for admission in ended {
-                self.ended(slot, peer, admission, event.cause);
-            }
-        }
-        self.connections.remove(&id);
-        self.farewells.remove(&id);
-        let lost: Vec<u64> = self
-            .knocks
-            .iter()
-            .filter(|(_, k)| k.connection == id)
-            .map(|(knock, _)| *knock)
-            .collect();
-        for knock in lost {
-            self.knocks.remove(&knock);
-            self.doorman_hears(
-                DoormanInput::Ended {
-                    id: knock,
-                    admitted: false,
-                },
-                Instant::now(),
-            );
-        }
-    }
-
-    fn address_changed(&mut self, change: AddressChange<'_>) {
-        let Some(connection) = self.connections.get_mut(&change.connection_id) else {
-            return;
-        };
-        connection.endpoint = change.new.clone();
-        for mesh in self.meshes.values_mut() {
-            let shown = mesh.peers.get(&change.peer_id).and_then(Admissions::shown);
-            if shown.is_some_and(|(id, _)| id == change.connection_id) {
-                mesh.inner.on_swarm_event(FromSwarm::AddressChange(change));
-            }
-        }
-    }
 }
 
-fn notify<E, I>(peer_id: PeerId, connection: ConnectionId, event: I) -> ToSwarm<E, I> {
+/// For one connection's handler.
+pub(super) fn notify<E, I>(peer_id: PeerId, connection: ConnectionId, event: I) -> ToSwarm<E, I> {
     ToSwarm::NotifyHandler {
         peer_id,
         handler: NotifyHandler::One(connection),
@@ -642,6 +314,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
             FromSwarm::NewListenAddr(e) => self.listen.push((e.listener_id, e.addr.clone())),
             FromSwarm::ExpiredListenAddr(e) => self.listen.retain(|(id, addr)| (*id, addr) != (e.listener_id, e.addr)),
             FromSwarm::ListenerClosed(e) => self.listen.retain(|(id, _)| *id != e.listener_id),
+            FromSwarm::ExternalAddrConfirmed(e) if self.external.contains(e.addr) => {}
             FromSwarm::ExternalAddrConfirmed(e) => self.external.push(e.addr.clone()),
             FromSwarm::ExternalAddrExpired(e) => self.external.retain(|addr| addr != e.addr),
             _ => {}
@@ -666,7 +339,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
             Out::Open(slot, generation) => self.opened(slot, peer, (id, generation)),
             Out::Ended(slot, generation) => self.ended(slot, peer, (id, generation), None),
             Out::Failed(slot, failure) => {
-                if self.meshes.contains_key(&slot) {
+                if self.asked.remove(&(slot, peer)).is_some() {
                     self.out
                         .push_back(ToSwarm::GenerateEvent(Event::Failed { slot, peer, failure }));
                 }

@@ -27,6 +27,7 @@ use rand::rngs::StdRng;
 
 use super::control::{Control, ControlEvent};
 use super::handshake::{self, Pipe};
+use super::messages::{In, OpenFailure, Out, Outcome};
 use super::upgrade::{Advertised, Listen, Names, Renamed};
 use super::{ADMISSION_PROTOCOL, Slot};
 use crate::core::admission::{Acceptor, Admitted, Failure, Hello, MeshKey, Opener, is_ready, ready_frame};
@@ -42,92 +43,6 @@ const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// gossipsub is dead without an event after five outbound streams on one connection: admit again before.
 const GOSSIP_STREAMS_MAX: u8 = 5;
 const GOSSIP_STEM: &str = "/meshsub/";
-
-/// Why an admission that this side opened did not come to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OpenFailure {
-    /// The peer answered, and the passwords differ (or it is not in the mesh: that looks the same).
-    Refused,
-    /// The stream was lost, or time ran out.
-    Unanswered,
-    /// The peer does not speak admission at all.
-    NotSpeaking,
-}
-
-/// How a handshake that a peer began ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The peer is a member.
-    Admitted,
-    /// The peer proved another password.
-    WrongPassword,
-    /// Anything else: it gave way to ours, broke off, or made no sense.
-    Lost,
-}
-
-/// What the behaviour tells a connection.
-pub(crate) enum In<H: ConnectionHandler> {
-    /// Open an admission.
-    Open(Slot, Arc<MeshKey>),
-    /// Answer a hello: for a mesh, or with a random secret for a tag nobody knows.
-    Answer {
-        hello: u64,
-        mesh: Option<(Slot, Arc<MeshKey>)>,
-        welcome: Welcome,
-    },
-    /// Drop a hello without a byte, also in the middle of its handshake.
-    Ignore { hello: u64 },
-    /// Show this connection to the mesh's behaviour.
-    Install(Slot, u32, H),
-    /// Send one control frame.
-    Control(Slot, u32, Vec<u8>),
-    /// End an admission, after a last frame.
-    End(Slot, u32, Option<Vec<u8>>),
-    /// The node left the mesh.
-    Leave(Slot),
-    /// For the inner handler.
-    Inner(Slot, u32, H::FromBehaviour),
-}
-
-impl<H: ConnectionHandler> fmt::Debug for In<H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            In::Open(slot, _) => write!(f, "Open({slot})"),
-            In::Answer { hello, .. } => write!(f, "Answer({hello})"),
-            In::Ignore { hello } => write!(f, "Ignore({hello})"),
-            In::Install(slot, generation, _) => write!(f, "Install({slot}, {generation})"),
-            In::Control(slot, generation, _) => write!(f, "Control({slot}, {generation})"),
-            In::End(slot, generation, _) => write!(f, "End({slot}, {generation})"),
-            In::Leave(slot) => write!(f, "Leave({slot})"),
-            In::Inner(slot, generation, event) => write!(f, "Inner({slot}, {generation}, {event:?})"),
-        }
-    }
-}
-
-/// What a connection tells the behaviour.
-#[derive(Debug)]
-pub(crate) enum Out<T> {
-    /// The peer said hello; answer or ignore it.
-    Knocked { hello: u64, said: Box<Hello> },
-    /// The handshake that a hello began is over.
-    Answered { hello: u64, outcome: Outcome },
-    /// A handshake succeeded.
-    Admitted(Slot, u32, Box<Admitted>),
-    /// The peer accepts the mesh's protocols.
-    PeerReady(Slot, u32),
-    /// Both sides do.
-    Open(Slot, u32),
-    /// An admission is over.
-    Ended(Slot, u32),
-    /// A farewell is said: nothing of that admission is left.
-    Gone,
-    /// An admission that this side opened failed.
-    Failed(Slot, OpenFailure),
-    /// A control frame of an open admission.
-    Control(Slot, u32, Vec<u8>),
-    /// From the inner handler.
-    Inner(Slot, u32, T),
-}
 
 /// A handshake under way.
 struct Attempt {
@@ -287,6 +202,9 @@ impl<H: ConnectionHandler> GateHandler<H> {
 
     fn open(&mut self, slot: Slot, key: Arc<MeshKey>) {
         let state = self.slots.entry(slot).or_default();
+        if state.admission.is_some() {
+            return; // on its way to being open, which answers this request
+        }
         if state.attempt.is_some() {
             // Whatever comes of the attempt under way is the answer to this request too.
             if let Some(attempt) = &mut state.attempt {
@@ -639,15 +557,6 @@ impl<H: ConnectionHandler> GateHandler<H> {
                 .map_outbound_open_info(|info| OutboundInfo::Inner(slot, generation, info))
                 .map_protocol(|inner| Either::Right(SendWrapper(Renamed { inner, names }))),
         ))
-    }
-}
-
-impl From<Failure> for OpenFailure {
-    fn from(failure: Failure) -> Self {
-        match failure.is_guess() {
-            true => OpenFailure::Refused,
-            false => OpenFailure::Unanswered,
-        }
     }
 }
 

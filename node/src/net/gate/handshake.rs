@@ -9,13 +9,16 @@ use libp2p::swarm::Stream;
 use maille_proto::{ACCEPT_FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
 use unsigned_varint::codec::UviBytes;
 
-use crate::core::admission::{Acceptor, Action, Admitted, Failure, Hello, Input, Opener};
+use crate::core::admission::{Acceptor, Action, Admitted, Failure, HANDSHAKE_TIMEOUT, Hello, Input, Opener};
 
 /// A stream of length-prefixed frames; the length is checked before a byte of the frame is read.
 pub(super) type Pipe = Framed<Stream, UviBytes<Bytes>>;
 
 /// How long a stranger may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much longer than the machines' own deadline writing may take.
+const WRITE_GRACE: Duration = Duration::from_secs(2);
 
 /// Either side's machine.
 pub(super) trait Handshake {
@@ -69,7 +72,13 @@ pub(super) async fn accept(pipe: Pipe, acceptor: Acceptor) -> Result<(Admitted, 
     drive(acceptor, pipe).await
 }
 
-async fn drive(mut machine: impl Handshake, mut pipe: Pipe) -> Result<(Admitted, Pipe), Failure> {
+async fn drive(machine: impl Handshake, pipe: Pipe) -> Result<(Admitted, Pipe), Failure> {
+    // The machines have a deadline for what the peer says; this one is for a peer that does not read.
+    let driven = tokio::time::timeout(HANDSHAKE_TIMEOUT + WRITE_GRACE, steps(machine, pipe));
+    driven.await.unwrap_or(Err(Failure::TimedOut))
+}
+
+async fn steps(mut machine: impl Handshake, mut pipe: Pipe) -> Result<(Admitted, Pipe), Failure> {
     let mut input = Input::Started;
     let mut actions = Vec::new();
     loop {
@@ -77,7 +86,13 @@ async fn drive(mut machine: impl Handshake, mut pipe: Pipe) -> Result<(Admitted,
         let mut lost = false;
         for action in actions.drain(..) {
             match action {
-                Action::Send(frame) => lost |= pipe.send(frame.into()).await.is_err(),
+                Action::Send(frame) => {
+                    // The codec's bound is for both directions; what we send is within the protocol's own.
+                    let bound = pipe.codec().max_len().max(frame.len());
+                    pipe.codec_mut().set_max_len(bound);
+                    lost |= pipe.send(frame.into()).await.is_err();
+                }
+                Action::Admit(_) if lost => return Err(Failure::Aborted),
                 Action::Admit(admitted) => return Ok((admitted, pipe)),
                 Action::Fail(failure) => {
                     // The peer sees the same ending whatever the cause was.

@@ -6,13 +6,17 @@
 
 mod behaviour;
 mod control;
+mod door;
 mod handler;
 mod handshake;
+mod known;
+mod membership;
+mod messages;
 mod peers;
 mod upgrade;
 
 pub(crate) use behaviour::{Event, Gate, Slot};
-pub(crate) use handler::{OpenFailure, Outcome};
+pub(crate) use messages::{OpenFailure, Outcome};
 
 use libp2p::StreamProtocol;
 

@@ -1,0 +1,105 @@
+//! What the gate's behaviour and its handlers tell each other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use libp2p::swarm::ConnectionHandler;
+use maille_proto::admission::Welcome;
+
+use super::Slot;
+use crate::core::admission::{Admitted, Failure, Hello, MeshKey};
+
+/// Why an admission that this side opened did not come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenFailure {
+    /// The peer answered, and the passwords differ (or it is not in the mesh: that looks the same).
+    Refused,
+    /// The stream was lost, or time ran out.
+    Unanswered,
+    /// The peer does not speak admission at all.
+    NotSpeaking,
+}
+
+/// How a handshake that a peer began ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The peer is a member.
+    Admitted,
+    /// The peer proved another password.
+    WrongPassword,
+    /// Anything else: it gave way to ours, broke off, or made no sense.
+    Lost,
+}
+
+/// What the behaviour tells a connection.
+pub(crate) enum In<H: ConnectionHandler> {
+    /// Open an admission.
+    Open(Slot, Arc<MeshKey>),
+    /// Answer a hello: for a mesh, or with a random secret for a tag nobody knows.
+    Answer {
+        hello: u64,
+        mesh: Option<(Slot, Arc<MeshKey>)>,
+        welcome: Welcome,
+    },
+    /// Drop a hello without a byte, also in the middle of its handshake.
+    Ignore { hello: u64 },
+    /// Show this connection to the mesh's behaviour.
+    Install(Slot, u32, H),
+    /// Send one control frame.
+    Control(Slot, u32, Vec<u8>),
+    /// End an admission, after a last frame.
+    End(Slot, u32, Option<Vec<u8>>),
+    /// The node left the mesh.
+    Leave(Slot),
+    /// For the inner handler.
+    Inner(Slot, u32, H::FromBehaviour),
+}
+
+impl<H: ConnectionHandler> fmt::Debug for In<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            In::Open(slot, _) => write!(f, "Open({slot})"),
+            In::Answer { hello, .. } => write!(f, "Answer({hello})"),
+            In::Ignore { hello } => write!(f, "Ignore({hello})"),
+            In::Install(slot, generation, _) => write!(f, "Install({slot}, {generation})"),
+            In::Control(slot, generation, _) => write!(f, "Control({slot}, {generation})"),
+            In::End(slot, generation, _) => write!(f, "End({slot}, {generation})"),
+            In::Leave(slot) => write!(f, "Leave({slot})"),
+            In::Inner(slot, generation, event) => write!(f, "Inner({slot}, {generation}, {event:?})"),
+        }
+    }
+}
+
+/// What a connection tells the behaviour.
+#[derive(Debug)]
+pub(crate) enum Out<T> {
+    /// The peer said hello; answer or ignore it.
+    Knocked { hello: u64, said: Box<Hello> },
+    /// The handshake that a hello began is over.
+    Answered { hello: u64, outcome: Outcome },
+    /// A handshake succeeded.
+    Admitted(Slot, u32, Box<Admitted>),
+    /// The peer accepts the mesh's protocols.
+    PeerReady(Slot, u32),
+    /// Both sides do.
+    Open(Slot, u32),
+    /// An admission is over.
+    Ended(Slot, u32),
+    /// A farewell is said: nothing of that admission is left.
+    Gone,
+    /// An admission that this side opened failed.
+    Failed(Slot, OpenFailure),
+    /// A control frame of an open admission.
+    Control(Slot, u32, Vec<u8>),
+    /// From the inner handler.
+    Inner(Slot, u32, T),
+}
+
+impl From<Failure> for OpenFailure {
+    fn from(failure: Failure) -> Self {
+        match failure.is_guess() {
+            true => OpenFailure::Refused,
+            false => OpenFailure::Unanswered,
+        }
+    }
+}
