@@ -89,9 +89,6 @@ pub(crate) fn spread_values(arguments: impl IntoIterator<Item = OsString>) -> Ve
     spread
 }
 
-/// Whether an argument can only be one more value of an option.
-type IsValue = fn(&str) -> bool;
-
 /// How to know a further value of `option`.
 fn value_of(option: &str) -> Option<IsValue> {
     match option {
