@@ -97,13 +97,12 @@ impl MeshOptions {
 }
 
 /// A node under construction, from the options that all commands share.
-pub(crate) fn builder(network: &NetworkOptions, more_bootstrap: &[PeerMultiaddr]) -> NodeBuilder {
-    let bootstrap = network
-        .bootstrap
-        .iter()
-        .chain(more_bootstrap)
-        .map(|peer| peer.multiaddr().clone());
+pub(crate) fn builder(network: &NetworkOptions, tickets: impl IntoIterator<Item = Ticket>) -> NodeBuilder {
+    let bootstrap = network.bootstrap.iter().map(|peer| peer.multiaddr().clone());
     let mut builder = Node::builder().bootstrap(bootstrap).mdns(!network.no_mdns);
+    for ticket in tickets {
+        builder = builder.ticket(ticket);
+    }
     if !network.listen.is_empty() {
         builder = builder.listen(network.listen.clone());
     }
@@ -144,7 +143,7 @@ impl Member {
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let credential = options.credential(&place.mesh, stop).await?;
-        let node = spawn(builder(network, &place.bootstrap), stop).await?;
+        let node = spawn(builder(network, place.tickets.clone()), stop).await?;
         let mesh = stop
             .or(node.join(place.mesh.clone(), credential))
             .await?

@@ -111,13 +111,13 @@ pub(crate) fn printable(text: &str) -> String {
     clean
 }
 
-/// An error and those of its causes that it does not already quote.
+/// An error, and those of its causes that it does not already quote, each on a line of its own.
 fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
         if !text.contains(&cause) {
-            text.push_str(": ");
+            text.push_str("\ncause: ");
             text.push_str(&cause);
         }
     }
@@ -154,7 +154,7 @@ mod tests {
         let error = anyhow::anyhow!("disk full")
             .context("cannot keep the key")
             .context("cannot start: disk full");
-        assert_eq!(chain(&error), "cannot start: disk full: cannot keep the key");
+        assert_eq!(chain(&error), "cannot start: disk full\ncause: cannot keep the key");
     }
 
     #[test]

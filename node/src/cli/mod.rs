@@ -20,6 +20,7 @@ mod subscribe;
 mod ticket;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,9 +34,9 @@ use self::signals::Stop;
 /// The variable that says what is logged to standard error.
 const LOG_VARIABLE: &str = "MAILLE_LOG";
 
-/// What is logged unless told otherwise.
-/// libp2p warns of what is usual here: a node that begins alone knows nobody.
-const LOG_DEFAULT: &str = "warn,libp2p_kad=error,libp2p_gossipsub=error,libp2p_mdns=error";
+/// What is logged unless told otherwise. libp2p warns of what is usual here: a node that begins alone knows
+/// nobody, and a peer that ends cuts its connections.
+const LOG_DEFAULT: &str = "warn,libp2p_kad=error,libp2p_gossipsub=error,libp2p_mdns=error,yamux=error";
 
 /// How long tasks may take to end once the command is done.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ network, meet by themselves; elsewhere both begin with the same --bootstrap peer
 const ENVIRONMENT_HELP: &str = "\
 Environment:
   MAILLE_PASSWORD  the mesh's password, if there is no --password-file
+  MAILLE_RUN_DIR   where the nodes of one user on one machine find each other, if not in the runtime directory
   MAILLE_LOG       what to log on standard error, such as `info` or `maille=debug` [default: warn]
 
 Examples:
@@ -121,8 +123,10 @@ fn init_tracing() -> Result<(), Failure> {
             .map_err(|error| Failure::Usage(format!("the variable {LOG_VARIABLE} is not a log filter: {error}")))?,
         Err(_) => EnvFilter::new(LOG_DEFAULT),
     };
+    let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr)
         .init();
     Ok(())

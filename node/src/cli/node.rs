@@ -13,7 +13,6 @@ use super::common::{NetworkOptions, builder, shutdown, spawn, unreachable};
 use super::exit::{Failure, say};
 use super::output::{json_line, print_now};
 use super::parse;
-use super::place::Place;
 use super::signals::{Signal, Stop};
 
 /// Where a helper listens unless told otherwise.
@@ -69,12 +68,7 @@ pub(crate) async fn run(args: NodeArgs, stop: Stop) -> Result<(), Failure> {
     if network.data_dir.is_none() {
         network.data_dir = Some(default_data_dir()?);
     }
-    let bootstrap = args
-        .ticket
-        .clone()
-        .map(|ticket| Place::from(ticket).bootstrap)
-        .unwrap_or_default();
-    let builder = builder(&network, &bootstrap)
+    let builder = builder(&network, args.ticket.clone())
         .helper(true)
         .announce(args.announce.clone());
     let node = spawn(builder, &stop).await?;

@@ -28,8 +28,8 @@ pub(crate) enum MeshOrTicket {
 pub(crate) struct Place {
     pub(crate) mesh: MeshName,
     pub(crate) topic: Option<TopicName>,
-    /// From tickets.
-    pub(crate) bootstrap: Vec<PeerMultiaddr>,
+    /// From the ticket in its place and from `--ticket`.
+    pub(crate) tickets: Vec<Ticket>,
 }
 
 impl Place {
@@ -66,7 +66,7 @@ impl Place {
         Self {
             mesh,
             topic,
-            bootstrap: Vec::new(),
+            tickets: Vec::new(),
         }
     }
 
@@ -82,23 +82,28 @@ impl Place {
             )));
         }
         place.topic = place.topic.or(ticket.topic);
-        place.bootstrap.extend(ticket.bootstrap);
+        place.tickets.extend(ticket.tickets);
         Ok(place)
     }
 }
 
 impl From<Ticket> for Place {
     fn from(ticket: Ticket) -> Self {
-        let bootstrap = ticket.bootstrap().iter().flat_map(|peer| {
-            let whole = |location: &Multiaddr| PeerMultiaddr::new(location.clone(), peer.peer).ok();
-            peer.multiaddrs.iter().filter_map(whole)
-        });
         Self {
             mesh: ticket.mesh().clone(),
             topic: ticket.topic().cloned(),
-            bootstrap: bootstrap.collect(),
+            tickets: vec![ticket],
         }
     }
+}
+
+/// The peers of a ticket, each multiaddr whole.
+pub(crate) fn peers_of(ticket: &Ticket) -> Vec<PeerMultiaddr> {
+    let multiaddrs = ticket.bootstrap().iter().flat_map(|peer| {
+        let whole = |location: &Multiaddr| PeerMultiaddr::new(location.clone(), peer.peer).ok();
+        peer.multiaddrs.iter().filter_map(whole)
+    });
+    multiaddrs.collect()
 }
 
 impl FromStr for AddressOrTicket {
@@ -183,7 +188,7 @@ mod tests {
             let positional: AddressOrTicket = text.parse().unwrap();
             let (place, address) = Place::of_address(Some(positional), None).unwrap();
             assert_eq!(address.to_string(), "maille://market.example/equities/us");
-            let bootstrap: Vec<String> = place.bootstrap.iter().map(ToString::to_string).collect();
+            let bootstrap: Vec<String> = peers_of(&place.tickets[0]).iter().map(ToString::to_string).collect();
             assert_eq!(bootstrap, [format!("/ip4/192.0.2.1/tcp/6245/p2p/{PEER}")]);
         }
         let (_, address) = Place::of_address(None, Some(ticket)).unwrap();
@@ -196,7 +201,7 @@ mod tests {
         let ticket = a_ticket("market.example", Some("equities/us"));
         let (place, address) = Place::of_address(Some(positional), Some(ticket)).unwrap();
         assert_eq!(
-            (address.to_string().as_str(), place.bootstrap.len()),
+            (address.to_string().as_str(), place.tickets.len()),
             ("maille://market.example/news", 1)
         );
     }
@@ -215,7 +220,7 @@ mod tests {
         let place = |text: &str| Place::of_mesh(Some(text.parse().unwrap()), None).unwrap();
         assert_eq!(place("market.example").topic, None);
         assert_eq!(place("maille://market.example/a/b").topic.unwrap().to_string(), "a/b");
-        assert_eq!(place(&a_ticket("market.example", None).to_string()).bootstrap.len(), 1);
+        assert_eq!(place(&a_ticket("market.example", None).to_string()).tickets.len(), 1);
     }
 
     #[test]

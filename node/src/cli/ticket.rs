@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::exit::{Failure, say};
 use super::output::{json_line, print_now};
-use super::place::{MeshOrTicket, Place};
+use super::place::{MeshOrTicket, Place, peers_of};
 
 /// What is wrong with a ticket without peers.
 const NO_PEERS: &str = "\
@@ -73,9 +73,10 @@ pub(crate) fn run(args: TicketArgs) -> Result<(), Failure> {
             contents.in_words().into_bytes()
         });
     }
-    let mut place = Place::of_mesh(args.mesh, args.ticket)?;
-    place.bootstrap.splice(0..0, args.bootstrap);
-    let ticket = make(place)?;
+    let place = Place::of_mesh(args.mesh, args.ticket)?;
+    let mut bootstrap = args.bootstrap;
+    bootstrap.extend(place.tickets.iter().flat_map(peers_of));
+    let ticket = make(place, &bootstrap)?;
     if args.json {
         print_now(&json_line(&Contents::of(&ticket)))?;
     } else {
@@ -88,9 +89,9 @@ pub(crate) fn run(args: TicketArgs) -> Result<(), Failure> {
 }
 
 /// The ticket to a place; peers keep their order, which is one of preference.
-fn make(place: Place) -> Result<Ticket, Failure> {
+fn make(place: Place, bootstrap: &[PeerMultiaddr]) -> Result<Ticket, Failure> {
     let mut peers = Vec::new();
-    for multiaddr in &place.bootstrap {
+    for multiaddr in bootstrap {
         let Some(peer) = multiaddr.peer() else {
             return Err(Failure::Usage(format!(
                 "{multiaddr} leaves open which peer is there, and a ticket cannot: add /p2p/ and the peer's id"
@@ -129,13 +130,12 @@ fn qr(ticket: &Ticket) -> Result<String, Failure> {
 
 impl Contents {
     fn of(ticket: &Ticket) -> Self {
-        let place = Place::from(ticket.clone());
         Self {
             event: "ticket",
             ticket: ticket.to_string(),
-            mesh: place.mesh.to_string(),
-            topic: place.topic.map(|topic| topic.to_string()),
-            bootstrap: place.bootstrap.iter().map(ToString::to_string).collect(),
+            mesh: ticket.mesh().to_string(),
+            topic: ticket.topic().map(ToString::to_string),
+            bootstrap: peers_of(ticket).iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -157,10 +157,10 @@ mod tests {
 
     const PEER: &str = "12D3KooWGRUfVRvGCpQ6kQq8mLWmHwEDCFXcKo9AD9i2nGT6Jxqt";
 
-    fn place(mesh: &str, bootstrap: &[&str]) -> Place {
-        let mut place = Place::of_mesh(Some(mesh.parse().unwrap()), None).unwrap();
-        place.bootstrap = bootstrap.iter().map(|multiaddr| multiaddr.parse().unwrap()).collect();
-        place
+    fn make(mesh: &str, bootstrap: &[&str]) -> Result<Ticket, Failure> {
+        let place = Place::of_mesh(Some(mesh.parse().unwrap()), None).unwrap();
+        let bootstrap: Vec<PeerMultiaddr> = bootstrap.iter().map(|multiaddr| multiaddr.parse().unwrap()).collect();
+        super::make(place, &bootstrap)
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             format!("/ip4/192.0.2.1/udp/6245/quic-v1/p2p/{PEER}"),
         ];
         let multiaddrs: Vec<&str> = multiaddrs.iter().map(String::as_str).collect();
-        let ticket = make(place("market.example/equities/us", &multiaddrs)).unwrap();
+        let ticket = make("market.example/equities/us", &multiaddrs).unwrap();
         assert_eq!(ticket.bootstrap().len(), 1, "two multiaddrs of one peer");
         let contents = Contents::of(&ticket.to_string().parse().unwrap());
         assert_eq!(
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn a_ticket_needs_peers_that_are_named() {
-        assert!(matches!(make(place("m.example", &[])), Err(Failure::Usage(text)) if text == NO_PEERS));
-        let open = make(place("m.example", &["/dnsaddr/boot.example"]));
+        assert!(matches!(make("m.example", &[]), Err(Failure::Usage(text)) if text == NO_PEERS));
+        let open = make("m.example", &["/dnsaddr/boot.example"]);
         assert!(matches!(open, Err(Failure::Usage(text)) if text.contains("leaves open which peer")));
     }
 
@@ -198,7 +198,7 @@ mod tests {
     fn the_largest_ticket_fits_a_qr_code() {
         let mesh = format!("{}.example", ["a".repeat(60), "b".repeat(60), "c".repeat(60)].join("."));
         let multiaddr = format!("/dns4/{}.example/tcp/6245/p2p/{PEER}", "d".repeat(60));
-        let ticket = make(place(&format!("{mesh}/{}", "t".repeat(100)), &[&multiaddr])).unwrap();
+        let ticket = make(&format!("{mesh}/{}", "t".repeat(100)), &[&multiaddr]).unwrap();
         assert!(ticket.to_string().len() > 600, "{}", ticket.to_string().len());
         let code = qr(&ticket).unwrap();
         let rows = code.lines().count();
