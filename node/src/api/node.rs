@@ -12,7 +12,7 @@ use super::{Credential, JoinError, Mesh, NodeBuilder, NodeEvents, SpawnError};
 use crate::core::admission::MeshKey;
 use crate::metrics::Metrics;
 use crate::net::{Command, NodeLink};
-use crate::store::DataDir;
+use crate::store::{DataDir, DataDirError};
 use crate::types::MeshName;
 
 /// The epoch of a mesh without a manifest.
@@ -36,9 +36,16 @@ impl Node {
     /// Who a node with this data directory is. Creates the directory and the identity if they are missing.
     ///
     /// # Errors
-    /// [`SpawnError::DataDir`] and [`SpawnError::Identity`], also while a node has the directory open.
+    /// [`SpawnError::DataDir`] and [`SpawnError::Identity`]. A node that has the directory open is no hindrance.
     pub fn identity_in(data_dir: impl AsRef<Path>) -> Result<PeerId, SpawnError> {
-        let identity = DataDir::open(data_dir.as_ref())?.identity()?;
+        let identity = match DataDir::open(data_dir.as_ref()) {
+            Ok(data_dir) => data_dir.identity()?,
+            Err(in_use @ DataDirError::InUse { .. }) => match DataDir::identity_of_other(data_dir.as_ref())? {
+                Some(identity) => identity,
+                None => return Err(in_use.into()),
+            },
+            Err(error) => return Err(error.into()),
+        };
         Ok(identity.public().to_peer_id())
     }
 

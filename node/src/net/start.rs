@@ -1,6 +1,7 @@
 //! Starting a node: the swarm is built, its listeners stand, then the task runs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,9 +137,9 @@ async fn listen(
     for multiaddr in asked.unwrap_or_else(any_port) {
         // A port that the system chose is asked for again, so that others find a restarted node where it was.
         let before = saved.iter().find(|saved| is_same_but_port(saved, &multiaddr)).cloned();
-        let listener = match before.map(|before| swarm.listen_on(before)) {
+        let listener = match before.map(|before| listen_alone(swarm, before)) {
             Some(Ok(listener)) => Ok(listener),
-            _ => swarm.listen_on(multiaddr.clone()),
+            _ => listen_alone(swarm, multiaddr.clone()),
         };
         match listener {
             Ok(listener) => waiting.push((listener, multiaddr)),
@@ -177,6 +178,34 @@ async fn listen(
         }
     }
     Ok(early)
+}
+
+/// Listens where nobody else does. libp2p's TCP sockets share ports (`SO_REUSEPORT`): without asking first, two nodes of
+/// one user could listen on the same one, and the system would give each a part of the other's connections.
+fn listen_alone(
+    swarm: &mut Swarm<Behaviour>,
+    multiaddr: Multiaddr,
+) -> Result<ListenerId, TransportError<std::io::Error>> {
+    if let Some(socket) = tcp_socket(&multiaddr) {
+        drop(std::net::TcpListener::bind(socket).map_err(TransportError::Other)?);
+    }
+    swarm.listen_on(multiaddr)
+}
+
+/// The socket address of a TCP multiaddr with a port of its own choice. All of IPv6 is asked for by its loopback address: a
+/// plain socket there would claim IPv4's port too.
+fn tcp_socket(multiaddr: &Multiaddr) -> Option<SocketAddr> {
+    let mut protocols = multiaddr.iter();
+    let ip: IpAddr = match protocols.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    match protocols.next()? {
+        Protocol::Tcp(port) if port != 0 => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
 }
 
 async fn hear(

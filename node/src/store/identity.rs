@@ -54,21 +54,18 @@ impl DataDir {
         // Two clones that find no file must not make two keys.
         let _writing = self.writing();
         let path = self.file(IDENTITY_FILE);
-        let Some(bytes) = read_file(&path, IDENTITY_BYTES_MAX)
-            .map_err(FileError::reading(&path))?
-            .map(Zeroizing::new)
-        else {
-            return self.create_identity(path);
-        };
-        make_private(&path)?;
-        match Keypair::from_protobuf_encoding(&bytes) {
-            Ok(key) if key.key_type() == KeyType::Ed25519 && bytes.len() <= IDENTITY_BYTES_MAX => Ok(key),
-            Ok(_) => Err(IdentityError::NoKey { path, source: None }),
-            Err(error) => Err(IdentityError::NoKey {
-                path,
-                source: Some(error),
-            }),
+        match read_key(&path)? {
+            Some(key) => Ok(key),
+            None => self.create_identity(path),
         }
+    }
+
+    /// The identity in a data directory that another process has open; nothing if it has none yet.
+    ///
+    /// # Errors
+    /// As [`identity`](Self::identity).
+    pub fn identity_of_other(directory: &Path) -> Result<Option<Keypair>, IdentityError> {
+        read_key(&directory.join(IDENTITY_FILE))
     }
 
     fn create_identity(&self, path: PathBuf) -> Result<Keypair, IdentityError> {
@@ -83,6 +80,25 @@ impl DataDir {
             }
         }
         Ok(key)
+    }
+}
+
+fn read_key(path: &Path) -> Result<Option<Keypair>, IdentityError> {
+    let Some(bytes) = read_file(path, IDENTITY_BYTES_MAX)
+        .map_err(FileError::reading(path))?
+        .map(Zeroizing::new)
+    else {
+        return Ok(None);
+    };
+    make_private(path)?;
+    let path = path.to_owned();
+    match Keypair::from_protobuf_encoding(&bytes) {
+        Ok(key) if key.key_type() == KeyType::Ed25519 && bytes.len() <= IDENTITY_BYTES_MAX => Ok(Some(key)),
+        Ok(_) => Err(IdentityError::NoKey { path, source: None }),
+        Err(error) => Err(IdentityError::NoKey {
+            path,
+            source: Some(error),
+        }),
     }
 }
 
