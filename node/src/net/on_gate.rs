@@ -40,6 +40,9 @@ impl Task {
             Event::Answered {
                 outcome: Outcome::Admitted,
             } => self.counters.admissions_granted.add(1),
+            Event::Answered {
+                outcome: Outcome::GaveWay,
+            } => {}
             Event::Answered { .. } => self.counters.admissions_refused.add(1),
             Event::Admitted {
                 slot,

@@ -54,8 +54,8 @@ pub enum DoormanInput {
     Ended {
         /// The stream.
         id: u64,
-        /// The peer proved the password.
-        admitted: bool,
+        /// No guess was made: the peer is a member now, or our share never left.
+        refund: bool,
     },
     /// [`Doorman::next_deadline`] has passed.
     TimedOut,
@@ -116,7 +116,7 @@ impl Doorman {
             DoormanInput::Knocked { id, prefix, known } => self.knocked(Knock { id, prefix, since: now }, known, out),
             DoormanInput::Waiting { id } => self.set_waits_since(id, Some(now)),
             DoormanInput::Heard { id } => self.set_waits_since(id, None),
-            DoormanInput::Ended { id, admitted } => self.ended(id, admitted),
+            DoormanInput::Ended { id, refund } => self.ended(id, refund),
             DoormanInput::TimedOut => {}
         }
         self.serve_known(now, out);
@@ -165,10 +165,10 @@ impl Doorman {
         }
     }
 
-    fn ended(&mut self, id: u64, admitted: bool) {
+    fn ended(&mut self, id: u64, refund: bool) {
         if let Some(index) = self.slots.iter().position(|slot| slot.id == id) {
             let slot = self.slots.swap_remove(index);
-            if admitted && !slot.known {
+            if refund && !slot.known {
                 self.budget.refund(&slot.prefix);
                 self.strangers.refunded(Group::of(&slot.prefix));
             }

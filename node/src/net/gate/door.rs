@@ -125,8 +125,8 @@ impl<B: NetworkBehaviour> Gate<B> {
                     mesh.known.forget(&peer);
                 }
             }
-            let admitted = outcome == Outcome::Admitted;
-            self.doorman_hears(DoormanInput::Ended { id, admitted }, Instant::now());
+            let refund = matches!(outcome, Outcome::Admitted | Outcome::GaveWay);
+            self.doorman_hears(DoormanInput::Ended { id, refund }, Instant::now());
             self.out.push_back(ToSwarm::GenerateEvent(Event::Answered { outcome }));
         }
     }

@@ -294,7 +294,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
         let Some((said, pipe)) = self.hellos.remove(&hello) else {
             return self.tell(Out::Answered {
                 hello,
-                outcome: Outcome::Lost,
+                outcome: Outcome::GaveWay,
             });
         };
         let mut place = None;
@@ -304,7 +304,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
             if state.attempt.as_ref().is_some_and(|attempt| attempt.ours) && self.me < self.peer {
                 return self.tell(Out::Answered {
                     hello,
-                    outcome: Outcome::Lost,
+                    outcome: Outcome::GaveWay,
                 });
             }
             let old = state.attempt.take();

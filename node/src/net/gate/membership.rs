@@ -228,7 +228,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             self.doorman_hears(
                 DoormanInput::Ended {
                     id: knock,
-                    admitted: false,
+                    refund: false,
                 },
                 Instant::now(),
             );

@@ -27,7 +27,9 @@ pub(crate) enum Outcome {
     Admitted,
     /// The peer proved another password.
     WrongPassword,
-    /// Anything else: it gave way to ours, broke off, or made no sense.
+    /// It gave way to ours before our share left.
+    GaveWay,
+    /// Anything else: it broke off, or made no sense.
     Lost,
 }
 

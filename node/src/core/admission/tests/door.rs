@@ -33,11 +33,11 @@ pub(super) fn known(id: u64, prefix: IpPrefix) -> DoormanInput {
 }
 
 pub(super) fn refused(id: u64) -> DoormanInput {
-    DoormanInput::Ended { id, admitted: false }
+    DoormanInput::Ended { id, refund: false }
 }
 
 pub(super) fn admitted(id: u64) -> DoormanInput {
-    DoormanInput::Ended { id, admitted: true }
+    DoormanInput::Ended { id, refund: true }
 }
 
 pub(super) fn relay() -> IpPrefix {

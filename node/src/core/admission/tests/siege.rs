@@ -192,7 +192,7 @@ fn t5_a_hundred_thousand_guesses_cost_what_the_budget_says_and_lock_nobody_out()
             }
             Event::Deadline => sim.input(DoormanInput::TimedOut, &mut out),
             Event::Heard(id) => sim.input(DoormanInput::Heard { id }, &mut out),
-            Event::End { id, admitted } => sim.input(DoormanInput::Ended { id, admitted }, &mut out),
+            Event::End { id, admitted } => sim.input(DoormanInput::Ended { id, refund: admitted }, &mut out),
         }
         while !out.is_empty() {
             for action in std::mem::take(&mut out) {
@@ -319,7 +319,7 @@ fn random_traffic_never_breaks_the_bounds_and_everybody_hears_an_answer() {
                     sim.input(
                         DoormanInput::Ended {
                             id,
-                            admitted: rng.random_bool(0.3),
+                            refund: rng.random_bool(0.3),
                         },
                         &mut out,
                     );
