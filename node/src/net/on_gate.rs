@@ -148,7 +148,8 @@ impl Task {
                 self.counters.refusals_met.add(1);
                 Input::Refused { peer }
             }
-            OpenFailure::Unanswered => Input::Unanswered { peer },
+            OpenFailure::Unanswered => Input::Unanswered { peer, guessed: true },
+            OpenFailure::Lost => Input::Unanswered { peer, guessed: false },
             OpenFailure::NotSpeaking => Input::NotSpeaking { peer },
         };
         self.neighbours_hear(slot, input);

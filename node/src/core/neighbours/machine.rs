@@ -131,7 +131,7 @@ impl Neighbours {
                 topics,
             } => self.found(peer, multiaddrs, source, &topics, now),
             Input::DialFailed { peer } => self.failed(peer, false, now),
-            Input::Unanswered { peer } => self.failed(peer, true, now),
+            Input::Unanswered { peer, guessed } => self.failed(peer, guessed, now),
             Input::NotSpeaking { peer } => self.not_speaking(peer, now),
             Input::Refused { peer } => self.refused(peer, now),
             Input::Admitted { peer, multiaddr } => self.admitted(peer, multiaddr, now, out),

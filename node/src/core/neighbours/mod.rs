@@ -109,10 +109,12 @@ pub enum Input {
         /// Whom we asked.
         peer: PeerId,
     },
-    /// An approach ended: the handshake broke off or timed out. A liar may have had its guess at our proof, and hung up.
+    /// An approach ended: the handshake broke off or timed out.
     Unanswered {
         /// Whom we asked.
         peer: PeerId,
+        /// Our proof had left: a liar may have had its guess at it, and hung up.
+        guessed: bool,
     },
     /// An approach ended: the peer judged our proof and did not let us in.
     Refused {

@@ -89,7 +89,7 @@ enum Task<H: ConnectionHandler> {
     Handshake {
         slot: Slot,
         generation: u32,
-        result: Result<(Admitted, Pipe), Failure>,
+        result: Result<(Admitted, Pipe), OpenFailure>,
     },
     Answered {
         hello: u64,
@@ -254,7 +254,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
         attempt.abort = Some(abort);
         let opener = Opener::new(key, self.me, self.peer, StdRng::from_rng(&mut rand::rng()));
         let handshake = Abortable::new(handshake::open(stream, opener), registration).map(move |result| {
-            let result = result.unwrap_or(Err(Failure::Aborted));
+            let result = result.unwrap_or(Err(OpenFailure::Lost));
             Task::Handshake {
                 slot,
                 generation,
@@ -449,7 +449,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
                 self.opening_done();
                 match result {
                     Ok((admitted, pipe)) => self.admitted(slot, generation, admitted, pipe),
-                    Err(failure) => self.open_failed(slot, generation, failure.into()),
+                    Err(failure) => self.open_failed(slot, generation, failure),
                 }
             }
             Task::Answered { hello, slot, result } => {
@@ -462,7 +462,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
                 self.tell(Out::Answered { hello, outcome });
                 match (slot, result) {
                     (Some((slot, generation)), Ok((admitted, pipe))) => self.admitted(slot, generation, admitted, pipe),
-                    (Some((slot, generation)), Err(_)) => self.open_failed(slot, generation, OpenFailure::Unanswered),
+                    (Some((slot, generation)), Err(_)) => self.open_failed(slot, generation, OpenFailure::Lost),
                     (None, _) => {}
                 }
             }
@@ -645,7 +645,7 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
                     self.opening_done();
                     let failure = match error {
                         StreamUpgradeError::NegotiationFailed => OpenFailure::NotSpeaking,
-                        _ => OpenFailure::Unanswered,
+                        _ => OpenFailure::Lost,
                     };
                     self.open_failed(slot, generation, failure);
                 }

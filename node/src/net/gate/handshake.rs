@@ -9,6 +9,7 @@ use libp2p::swarm::Stream;
 use maille_proto::{ACCEPT_FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
 use unsigned_varint::codec::UviBytes;
 
+use super::OpenFailure;
 use crate::core::admission::{Acceptor, Action, Admitted, Failure, HANDSHAKE_TIMEOUT, Hello, Input, Opener};
 
 /// A stream of length-prefixed frames; the length is checked before a byte of the frame is read.
@@ -63,22 +64,29 @@ pub(super) async fn hello(stream: Stream) -> Option<(Hello, Pipe)> {
 }
 
 /// Runs an opener over a fresh stream.
-pub(super) async fn open(stream: Stream, opener: Opener) -> Result<(Admitted, Pipe), Failure> {
-    drive(opener, pipe(stream, ACCEPT_FRAME_BYTES_MAX)).await
+pub(super) async fn open(stream: Stream, opener: Opener) -> Result<(Admitted, Pipe), OpenFailure> {
+    let mut sent = 0;
+    let opened = drive(opener, pipe(stream, ACCEPT_FRAME_BYTES_MAX), &mut sent).await;
+    opened.map_err(|failure| match failure.is_guess() {
+        true => OpenFailure::Refused,
+        // Hello, then Proof: from then on the peer has had its guess, whatever it says or does not say.
+        false if sent > 1 => OpenFailure::Unanswered,
+        false => OpenFailure::Lost,
+    })
 }
 
 /// Runs an acceptor over the stream its hello came on.
 pub(super) async fn accept(pipe: Pipe, acceptor: Acceptor) -> Result<(Admitted, Pipe), Failure> {
-    drive(acceptor, pipe).await
+    drive(acceptor, pipe, &mut 0).await
 }
 
-async fn drive(machine: impl Handshake, pipe: Pipe) -> Result<(Admitted, Pipe), Failure> {
+async fn drive(machine: impl Handshake, pipe: Pipe, sent: &mut usize) -> Result<(Admitted, Pipe), Failure> {
     // The machines have a deadline for what the peer says; this one is for a peer that does not read.
-    let driven = tokio::time::timeout(HANDSHAKE_TIMEOUT + WRITE_GRACE, steps(machine, pipe));
+    let driven = tokio::time::timeout(HANDSHAKE_TIMEOUT + WRITE_GRACE, steps(machine, pipe, sent));
     driven.await.unwrap_or(Err(Failure::TimedOut))
 }
 
-async fn steps(mut machine: impl Handshake, mut pipe: Pipe) -> Result<(Admitted, Pipe), Failure> {
+async fn steps(mut machine: impl Handshake, mut pipe: Pipe, sent: &mut usize) -> Result<(Admitted, Pipe), Failure> {
     let mut input = Input::Started;
     let mut actions = Vec::new();
     loop {
@@ -90,6 +98,7 @@ async fn steps(mut machine: impl Handshake, mut pipe: Pipe) -> Result<(Admitted,
                     // The codec's bound is for both directions; what we send is within the protocol's own.
                     let bound = pipe.codec().max_len().max(frame.len());
                     pipe.codec_mut().set_max_len(bound);
+                    *sent += 1;
                     lost |= pipe.send(frame.into()).await.is_err();
                 }
                 Action::Admit(_) if lost => return Err(Failure::Aborted),

@@ -153,7 +153,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.forget(slot, peer, id, cause);
         // It ended before it was open: whoever asked for it waits for a word.
         if self.asked.get(&(slot, peer)) == Some(&id.0) {
-            self.unanswered(slot, peer);
+            self.failed(slot, peer, OpenFailure::Lost);
         }
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let Some(admissions) = mesh.peers.get(&peer) else {
@@ -213,7 +213,8 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
         let asked = self.asked.iter().filter(|(_, connection)| **connection == id);
         for (slot, peer) in asked.map(|(asked, _)| *asked).collect::<Vec<_>>() {
-            self.unanswered(slot, peer);
+            // It may have been after our proof.
+            self.failed(slot, peer, OpenFailure::Unanswered);
         }
         self.connections.remove(&id);
         self.farewells.remove(&id);
@@ -235,9 +236,8 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
     }
 
-    fn unanswered(&mut self, slot: Slot, peer: PeerId) {
+    fn failed(&mut self, slot: Slot, peer: PeerId, failure: OpenFailure) {
         self.asked.remove(&(slot, peer));
-        let failure = OpenFailure::Unanswered;
         self.out
             .push_back(ToSwarm::GenerateEvent(Event::Failed { slot, peer, failure }));
     }

@@ -7,15 +7,17 @@ use libp2p::swarm::ConnectionHandler;
 use maille_proto::admission::Welcome;
 
 use super::Slot;
-use crate::core::admission::{Admitted, Failure, Hello, MeshKey};
+use crate::core::admission::{Admitted, Hello, MeshKey};
 
 /// Why an admission that this side opened did not come to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenFailure {
     /// The peer answered, and the passwords differ (or it is not in the mesh: that looks the same).
     Refused,
-    /// The stream was lost, or time ran out.
+    /// The stream was lost, or time ran out, after our proof left.
     Unanswered,
+    /// The stream was lost, or time ran out, before our proof left: nobody could judge it.
+    Lost,
     /// The peer does not speak admission at all.
     NotSpeaking,
 }
@@ -95,13 +97,4 @@ pub(crate) enum Out<T> {
     Control(Slot, u32, Vec<u8>),
     /// From the inner handler.
     Inner(Slot, u32, T),
-}
-
-impl From<Failure> for OpenFailure {
-    fn from(failure: Failure) -> Self {
-        match failure.is_guess() {
-            true => OpenFailure::Refused,
-            false => OpenFailure::Unanswered,
-        }
-    }
 }

@@ -127,7 +127,10 @@ fn refused_counts_peers_of_this_mesh_until_a_member_is_found() {
             .any(|action| matches!(action, Action::Report(_)))
     );
     rig.found(3, Source::Kademlia);
-    rig.handle(Input::Unanswered { peer: peer(3) });
+    rig.handle(Input::Unanswered {
+        peer: peer(3),
+        guessed: true,
+    });
     assert_eq!(rig.machine.status(), Status::Refused { peers: 2 });
     assert!(
         rig.admit(4, &[])

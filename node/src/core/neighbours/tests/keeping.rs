@@ -295,7 +295,7 @@ fn any_order_of_inputs_keeps_the_bounds() {
                 },
                 2 => Input::DialFailed { peer },
                 3 => Input::NotSpeaking { peer },
-                4 => Input::Unanswered { peer },
+                4 => Input::Unanswered { peer, guessed: true },
                 5 => Input::Refused { peer },
                 6..=8 => Input::Admitted {
                     peer,
