@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
-use maille::core::admission::{Hello, Input, ready_frame};
+use maille::core::admission::{Input, ready_frame};
 use maille::{Keypair, Publisher, Subscriber};
 use maille_proto::admission::{self, Message};
 use maille_proto::{HANDSHAKE_FRAME_BYTES_MAX, SHARE_BYTES, decode_admission, encode_admission, with_length};
-use maille_tests::nodes::{self, Member, Over, SOON, builder, credential, met, next, until, whether};
+use maille_tests::nodes::{self, Member, Over, SOON, builder, credential, met, next};
 use maille_tests::stranger::{ADMISSION, End, Heard, Speaks, Stranger, Wire};
 
 use crate::by_hand::{ANSWER, admission as admitted, key, opener, step};
 
-const MESH: &str = "door.example";
-const PASSWORD: &str = "sulfur-unpaved-cosmic-jogging-evolve";
+pub(crate) const MESH: &str = "door.example";
+pub(crate) const PASSWORD: &str = "sulfur-unpaved-cosmic-jogging-evolve";
 const WRONG: &str = "another-phrase-of-five-words";
 /// A hello must come, a handshake end, and `Ready` follow within this, each.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,8 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Two members, one of which is visited; the other shows that it goes on delivering.
-struct House {
-    visited: Member,
+pub(crate) struct House {
+    pub(crate) visited: Member,
     _other: Member,
     publisher: Publisher<String>,
     subscriber: Subscriber<String>,
@@ -32,7 +32,7 @@ struct House {
 }
 
 impl House {
-    async fn new(over: Over, knows: &[&Stranger]) -> Self {
+    pub(crate) async fn new(over: Over, knows: &[&Stranger]) -> Self {
         let known = knows.iter().map(|stranger| stranger.multiaddr.clone());
         let node = builder(over).bootstrap(known).spawn().await.unwrap();
         let visited = nodes::join(node, MESH, &credential(MESH, PASSWORD)).await;
@@ -51,7 +51,7 @@ impl House {
     }
 
     /// A record still passes, and nobody else came in.
-    async fn goes_on(&mut self, after: &str) {
+    pub(crate) async fn goes_on(&mut self, after: &str) {
         self.publisher.publish(&after.to_owned()).await.unwrap();
         assert_eq!(next(&mut self.subscriber, SOON).await.value, after);
         assert_eq!(self.visited.neighbours(), 1, "after {after}");
@@ -377,92 +377,4 @@ async fn a_proof_that_never_comes_is_not_waited_for() {
     eprintln!("a proof that never came: given up after {took:?}");
     assert!(took >= DEADLINE - Duration::from_secs(1) && took < PATIENCE, "{took:?}");
     house.goes_on("a missing proof").await;
-}
-
-/// The hello that a member says to a stranger it was told of.
-async fn overheard(stranger: &Stranger) -> (Vec<u8>, Wire) {
-    let knock = nodes::within("a member's hello", SOON, stranger.incoming()).await;
-    let mut wire = Wire::new(knock.stream);
-    let hello = wire.receive(ANSWER).await.expect("a hello");
-    Hello::parse(hello.clone()).expect("a whole hello");
-    (hello, wire)
-}
-
-/// A stranger between two members, each of which it can make to open: it passes everything on, unchanged.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_passes_messages_on_between_members_gets_nowhere() {
-    let middle = Stranger::start(Over::Tcp, Speaks::NoGossip).await;
-    middle.accept(ADMISSION);
-    let opening = builder(Over::Tcp)
-        .bootstrap([middle.multiaddr.clone()])
-        .spawn()
-        .await
-        .unwrap();
-    let opening = nodes::join(opening, MESH, &credential(MESH, PASSWORD)).await;
-    let mut house = House::new(Over::Tcp, &[]).await;
-    let peer = middle.dial(&house.visited.node.multiaddrs()[0]).await;
-    let (hello, mut to_opener) = overheard(&middle).await;
-    let mut to_acceptor = middle.open(peer, ADMISSION).await.unwrap();
-    to_acceptor.send(&hello).await.unwrap();
-    let challenge = to_acceptor
-        .receive(ANSWER)
-        .await
-        .expect("a challenge, for whatever tag");
-    to_opener.send(&challenge).await.unwrap();
-    let proof = to_opener.receive(ANSWER).await.expect("a proof");
-    to_acceptor.send(&proof).await.unwrap();
-    let heard = to_acceptor.hear(ANSWER).await;
-    assert_eq!(
-        heard,
-        Heard {
-            frames: vec![],
-            rest: 0,
-            end: End::Closed
-        }
-    );
-    to_acceptor.close().await;
-    to_opener.close().await;
-    house.goes_on("the man in the middle").await;
-    assert_eq!(opening.neighbours(), 0);
-    let refused = || {
-        whether(opening.node.metrics().refusals_met == 1, || {
-            Box::new(opening.node.metrics())
-        })
-    };
-    until("the opener takes it for a refusal", SOON, refused).await;
-}
-
-/// Everything a member says, said back to it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reflector_gets_nowhere() {
-    let mirror = Stranger::start(Over::Tcp, Speaks::NoGossip).await;
-    mirror.accept(ADMISSION);
-    let mut house = House::new(Over::Tcp, &[&mirror]).await;
-    let peer = house.visited.node.id();
-    // Its own hello opens a handshake; its own acceptor's challenge answers its own opener; that proof goes back.
-    let (hello, mut to_opener) = overheard(&mirror).await;
-    let mut to_acceptor = mirror.open(peer, ADMISSION).await.unwrap();
-    to_acceptor.send(&hello).await.unwrap();
-    let challenge = to_acceptor
-        .receive(ANSWER)
-        .await
-        .expect("a challenge, for whatever tag");
-    to_opener.send(&challenge).await.unwrap();
-    let proof = to_opener.receive(ANSWER).await.expect("a proof");
-    to_acceptor.send(&proof).await.unwrap();
-    let heard = to_acceptor.hear(ANSWER).await;
-    assert_eq!(
-        heard,
-        Heard {
-            frames: vec![],
-            rest: 0,
-            end: End::Closed
-        }
-    );
-    // The opener gets its own proof, as if it were an acceptance.
-    to_opener.send(&proof).await.unwrap();
-    let heard = to_opener.hear(ANSWER).await;
-    assert_eq!((heard.frames.len(), heard.rest), (0, 0));
-    house.goes_on("the mirror").await;
-    assert_eq!(house.visited.node.metrics().admissions_granted, 1, "the other member's");
 }

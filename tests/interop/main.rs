@@ -5,6 +5,7 @@ mod cheats;
 mod connections;
 mod door;
 mod interleavings;
+mod mirrors;
 mod proxy;
 mod siege;
 mod strangers;
