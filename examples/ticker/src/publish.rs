@@ -64,7 +64,10 @@ async fn publish(
     // What was taken is delivered, also when a bad row ends the file.
     let neighbours = outlet.flush().await?;
     let records = if published == 1 { "record" } else { "records" };
-    say(&format!("published {published} {records} to {neighbours} neighbours"));
+    let plural = if neighbours == 1 { "" } else { "s" };
+    say(&format!(
+        "published {published} {records} to {neighbours} neighbour{plural}"
+    ));
     ended
 }
 
