@@ -105,7 +105,7 @@ fn what_came_before_a_bad_line_is_delivered_and_nothing_after_it() {
 #[test]
 fn records_at_the_limit_of_any_bytes_empty_and_without_a_line_end_arrive_as_they_are() {
     let user = User::new();
-    let subscriber = user.maille(["sub", ADDRESS, "--count", "6"]).args(LOOPBACK).start();
+    let subscriber = user.maille(["sub", ADDRESS]).args(LOOPBACK).start();
     subscriber.stderr_line("subscribed to ", SOON);
     let largest = "x".repeat(RECORD_BYTES_MAX);
     let mut input = format!("{largest}\n\ncr\r\nnaïve 🦀\n").into_bytes();
@@ -116,7 +116,9 @@ fn records_at_the_limit_of_any_bytes_empty_and_without_a_line_end_arrive_as_they
         .args(WAIT_TIMEOUT);
     let published = publisher.input(input).run(LONG).expect(0);
     assert_eq!(published.last_word(), "published 6 records to 1 neighbour");
-    let got = subscriber.wait(SOON).expect(0).stdout;
+    subscriber.stdout_count(6, SOON);
+    subscriber.signal("INT");
+    let got = subscriber.wait(SOON).expect(130).stdout;
     let expected = [
         largest.as_bytes(),
         b"",

@@ -49,9 +49,8 @@ fn the_demo_loses_nothing_and_its_stranger_gets_nothing() {
 fn between_processes(file: &str, ticks: usize, options: &[&str]) -> (Ended, [Vec<Value>; 2]) {
     let helper = Helper::start();
     let users: [User; 3] = std::array::from_fn(|_| User::new());
-    let count = ticks.to_string();
     let watchers: [_; 2] = std::array::from_fn(|who| {
-        let watch = users[who].ticker(["watch", ADDRESS, "--json", "--count", &count, "--timeout", "150s"]);
+        let watch = users[who].ticker(["watch", ADDRESS, "--json", "--timeout", "150s"]);
         watch.args(LOOPBACK).args(helper.bootstrap()).start()
     });
     let publish = users[2].ticker(["publish", ADDRESS, "--speed", "max", "--wait-for", "2", "--file", file]);
@@ -62,9 +61,13 @@ fn between_processes(file: &str, ticks: usize, options: &[&str]) -> (Ended, [Vec
         .args(options);
     let published = publish.run(LONG).expect(0);
     let watched = watchers.map(|watcher| {
-        let ended = watcher.wait(LONG).expect(0);
+        // They stay to the end: the last word counts who acknowledged everything, not who left just before.
+        watcher.stdout_count(ticks, LONG);
+        watcher.signal("INT");
+        let ended = watcher.wait(SOON).expect(130);
         let records: Vec<Value> = ended.text().iter().map(|line| json_of(line)).collect();
         assert!(records.iter().all(|record| record["event"] == "record"), "{ended}");
+        assert_eq!(records.len(), ticks);
         records
     });
     let plural = if ticks == 1 { "" } else { "s" };
