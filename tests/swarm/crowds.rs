@@ -143,6 +143,7 @@ async fn sixty_members_on_loopback_meet_through_one_helper_and_do_without_it() {
         watch.send(member.mesh.clone()).await.unwrap();
         voices.push(Voice::new(member, "hall").await);
     }
+    eprintln!("{SIZE} members joined after {:?}", started.elapsed());
     stand(&voices, LOW).await;
     eprintln!("{SIZE} members stood after {:?}", started.elapsed());
     let took = all_hear_all(&mut voices, SIZE, "first").await;
