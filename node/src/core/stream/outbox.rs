@@ -17,7 +17,7 @@ use super::{
     seal::{Context, SealedFrame, SigningKey, Unsigned},
 };
 
-/// Frames that a publisher may be ahead of the middle one of its subscribed neighbours. One record is one frame.
+/// Frames that a publisher may be ahead of its subscribed neighbours, a few stragglers apart. One record is one frame.
 ///
 /// Not of the slowest, which must not slow others; nor of the fastest alone: where all share one machine or uplink, the
 /// others would fall behind without bound.
@@ -25,6 +25,11 @@ pub const WINDOW_FRAMES: u64 = 256;
 /// How long a shut window waits for its neighbours before one more frame leaves: its acknowledgement shows whether
 /// an earlier one was lost.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Of so many neighbours, how many may be slow without slowing the others: a quarter, and of two already one.
+fn stragglers(neighbours: usize) -> usize {
+    (neighbours / 4).max(usize::from(neighbours > 1))
+}
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -120,6 +125,8 @@ pub struct Outbox {
     neighbours: BTreeMap<PeerId, Progress>,
     /// Neighbours that left after they had acknowledged all there was, and nothing was sent since.
     satisfied: BTreeSet<PeerId>,
+    /// Neighbours that left before they had, and nothing was sent since: their last acknowledgement may still be on its way.
+    departed: BTreeMap<PeerId, Progress>,
     gate: Gate,
     acks_ignored: u64,
 }
@@ -165,6 +172,7 @@ impl Outbox {
             }),
             neighbours: BTreeMap::new(),
             satisfied: BTreeSet::new(),
+            departed: BTreeMap::new(),
             gate: Gate::Open,
             acks_ignored: 0,
         }
@@ -289,6 +297,7 @@ impl Outbox {
         self.previous = Some(frame.body_hash);
         self.predecessor = None;
         self.satisfied.clear();
+        self.departed.clear();
         if self.gate == Gate::Probing {
             // Spent. It shuts again, for another while.
             self.gate = Gate::Open;
@@ -299,12 +308,19 @@ impl Outbox {
     fn acked(&mut self, peer: PeerId, incarnation: u64, next: u64, now: Instant) {
         let pace = self.pace();
         let sent = self.next_sequence;
-        match self.neighbours.get_mut(&peer) {
+        let progress = match self.neighbours.get_mut(&peer) {
+            None => self.departed.get_mut(&peer),
+            here => here,
+        };
+        match progress {
             Some(progress) if incarnation == self.incarnation && (progress.acked..=sent).contains(&next) => {
                 progress.acked = next;
             }
             // Never clamped: who acknowledges what was not sent would open the window.
             _ => self.acks_ignored += 1,
+        }
+        if let Some(progress) = self.departed.remove(&peer) {
+            self.depart(peer, progress);
         }
         if self.pace() > pace && matches!(self.gate, Gate::Shut(_)) {
             self.gate = Gate::Shut(now + STALL_TIMEOUT);
@@ -312,6 +328,7 @@ impl Outbox {
     }
 
     fn subscribed(&mut self, peer: PeerId) {
+        self.departed.remove(&peer);
         if self.neighbours.len() < NEIGHBOURS_MAX {
             let baseline = self.next_sequence;
             self.neighbours.entry(peer).or_insert(Progress {
@@ -325,8 +342,14 @@ impl Outbox {
         let Some(progress) = self.neighbours.remove(&peer) else {
             return;
         };
+        self.depart(peer, progress);
+    }
+
+    fn depart(&mut self, peer: PeerId, progress: Progress) {
         if self.is_satisfied(&progress) && self.satisfied.len() < NEIGHBOURS_MAX {
             self.satisfied.insert(peer);
+        } else if self.departed.len() < NEIGHBOURS_MAX {
+            self.departed.insert(peer, progress);
         }
     }
 
@@ -348,12 +371,12 @@ impl Outbox {
         }
     }
 
-    /// What at least half of the neighbours have acknowledged.
+    /// What all but a few stragglers among the neighbours have acknowledged.
     fn pace(&self) -> Option<u64> {
         let mut acked: Vec<u64> = self.neighbours.values().map(|progress| progress.acked).collect();
-        let middle = acked.len().checked_sub(1)? / 2;
-        // Descending: of two the faster, of three the second.
-        let (_, pace, _) = acked.select_nth_unstable_by_key(middle, |acked| std::cmp::Reverse(*acked));
+        let stragglers = stragglers(acked.len());
+        // Ascending: the slowest come first.
+        let (_, pace, _) = (!acked.is_empty()).then(|| acked.select_nth_unstable(stragglers))?;
         Some(*pace)
     }
 
