@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use libp2p::multiaddr::Protocol;
-use maille::{Cable, Multiaddr, Node, NodeBuilder, PeerId, Publisher};
+use maille::{Cable, Event, Multiaddr, Node, NodeBuilder, PeerId, Publisher};
 use maille_tests::nodes::{HEARTBEAT, Member, SOON, credential, join, met, until, whether};
 
 const MESH: &str = "isle.example";
@@ -64,11 +65,12 @@ impl Talk {
             let mut subscriber = member.text("shore").subscribe().start().await.unwrap();
             let (me, heard) = (member.node.id(), heard.clone());
             tokio::spawn(async move {
-                while let Ok(record) = subscriber.next_record().await {
+                while let Some(event) = subscriber.next().await {
+                    // What was on its way when the cable was cut may be missing, and then is a gap.
+                    let Event::Record(record) = event else { continue };
                     let round = record.value.parse().unwrap();
+                    let mut heard = heard.lock().unwrap();
                     heard
-                        .lock()
-                        .unwrap()
                         .entry(round)
                         .or_default()
                         .entry(me)
