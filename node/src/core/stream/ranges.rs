@@ -1,7 +1,9 @@
 //! The sequence numbers seen of one run, as a bounded list of ranges. Not their contents.
 
-/// Ranges of one run; holes beyond it are closed from the lowest up, which makes what is missing there count as seen.
-pub(super) const RANGES_MAX: usize = 64;
+/// Ranges of one run; holes beyond it are closed from the lowest up, which makes what is missing there count as seen, so
+/// that it is lost when it comes. There are as many as frames in flight that overtook another: some windows of them,
+/// where a node is slow and its neighbours are not equally so.
+pub(super) const RANGES_MAX: usize = 1_024;
 
 /// Disjoint, not adjacent, ascending half-open ranges.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -45,7 +47,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::stream::testing::cases;
+    use crate::core::stream::{outbox::WINDOW_FRAMES, testing::cases};
 
     proptest! {
         #![proptest_config(cases(300))]
@@ -63,6 +65,19 @@ mod tests {
             let numbers: Vec<u64> = ranges.0.iter().flat_map(|range| range.0..range.1).collect();
             prop_assert_eq!(numbers, model.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn frames_that_were_overtaken_are_still_new() {
+        let flying = 4 * WINDOW_FRAMES;
+        let mut ranges = Ranges::default();
+        for number in (0..flying).step_by(2) {
+            ranges.insert(number, number + 1);
+        }
+        let late = (1..flying)
+            .step_by(2)
+            .filter(|number| ranges.overlaps(*number, number + 1));
+        assert_eq!(late.count(), 0);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub const SETTLE_YOUNG: Duration = Duration::from_secs(3);
 pub const YOUNG_SEQUENCES: u64 = 256;
 /// How long a missing frame is waited for, counted from when the frame after it came. Where all are slow, a frame that was
 /// overtaken on another path may be that late; where its only path was cut, nobody resends it and waiting is in vain.
-pub const GAP_TIMEOUT: Duration = Duration::from_secs(15);
+pub const GAP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Missing sequence numbers that are worth waiting for.
 pub const GAP_MAX: u64 = 65_536;
 /// Frames of one run that wait for an earlier one.
