@@ -90,7 +90,7 @@ async fn a_node_whose_subscriber_stalls_slows_nobody() {
     );
     until("all is counted", SOON, || {
         let metrics = members[0].node.metrics();
-        whether(metrics.records_delivered == FIT + OVER, || metrics)
+        whether(metrics.records_delivered == FIT + OVER, || Box::new(metrics))
     })
     .await;
     read(&mut stalled, FIT).await;

@@ -91,6 +91,7 @@ pub(crate) fn controls() -> Vec<Vec<u8>> {
         }),
         Control::Farewell(Farewell {
             sample: vec![member(1, 150); 3],
+            replaced: vec![7; 16],
         }),
     ]
     .map(encode_control)
