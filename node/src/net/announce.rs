@@ -15,11 +15,13 @@ use crate::types::{mesh_key, topic_key};
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(180);
 /// What changes together is announced together.
 const ANNOUNCE_DELAY: Duration = Duration::from_millis(200);
-/// New peers in the table are told too, but not each at once.
-const NEWCOMER_INTERVAL: Duration = Duration::from_secs(5);
+/// New peers in the table are told too, but not each at once: the more heard the last announcement, the less one more
+/// matters, and in a crowd that comes together everybody is new to everybody.
+const NEWCOMER_INTERVAL_PER_PEER: Duration = Duration::from_secs(1);
+const NEWCOMER_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// An announcement that fewer peers heard is repeated for each new one.
-const FEW_PEERS: usize = 4;
+const FEW_PEERS: u32 = 4;
 
 impl Task {
     /// Announces soon: something was joined, or our multiaddrs changed.
@@ -34,7 +36,7 @@ impl Task {
         let after_last = match self.announced_at {
             // So few heard the last one that each newcomer matters.
             Some(_) if self.announced_to < FEW_PEERS => now,
-            Some(last) => last + NEWCOMER_INTERVAL,
+            Some(last) => last + newcomer_interval(self.announced_to),
             None => now,
         };
         let soon = after_last.max(now + ANNOUNCE_DELAY);
@@ -43,13 +45,9 @@ impl Task {
 
     pub(super) fn announce_meshes(&mut self, now: Instant) {
         self.announced_at = Some(now);
-        self.announced_to = self
-            .swarm
-            .behaviour_mut()
-            .kad
-            .kbuckets()
-            .map(|bucket| bucket.num_entries())
-            .sum();
+        let buckets = self.swarm.behaviour_mut().kad.kbuckets();
+        let peers: usize = buckets.map(|bucket| bucket.num_entries()).sum();
+        self.announced_to = u32::try_from(peers).unwrap_or(u32::MAX);
         let jitter = rand::rng().random_range(0.9..1.1);
         self.announce_at = (!self.meshes.is_empty()).then(|| now + ANNOUNCE_INTERVAL.mul_f64(jitter));
         let keys: Vec<RecordKey> = self.meshes.values().flat_map(keys).collect();
@@ -104,6 +102,12 @@ impl Task {
         }
         self.announce_soon();
     }
+}
+
+fn newcomer_interval(announced_to: u32) -> Duration {
+    NEWCOMER_INTERVAL_PER_PEER
+        .saturating_mul(announced_to)
+        .min(NEWCOMER_INTERVAL_MAX)
 }
 
 /// What a mesh is announced under: its own key, and one for each topic the node is on.

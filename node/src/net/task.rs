@@ -66,7 +66,7 @@ pub(super) struct Task {
     pub(super) announce_at: Option<Instant>,
     pub(super) announced_at: Option<Instant>,
     /// Peers in Kademlia's table then.
-    pub(super) announced_to: usize,
+    pub(super) announced_to: u32,
     pub(super) sweep_at: Instant,
     pub(super) expire_at: Instant,
 }
