@@ -11,8 +11,8 @@ use super::{Payload, PublishError, Topic};
 use crate::net::{Outgoing, PublisherLink, PublisherState};
 use crate::types::Cursor;
 
-/// How long [`Publisher::flush`] waits.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long [`Publisher::flush`] waits: longer than a neighbour waits for a frame that was lost on its way.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(45);
 /// [`Publisher::ready`] counts no further: a node looks for no more subscribers of a topic than this, however many there
 /// are.
 const READY_NEIGHBOURS_MAX: usize = crate::core::neighbours::TOPIC_TARGET;
@@ -144,7 +144,7 @@ impl<T: Payload> Publisher<T> {
     /// no neighbour at all there is nobody to wait for; [`Flushed::neighbours`] says so.
     ///
     /// # Errors
-    /// [`PublishError::NotFlushed`] after 30 s, with what is left; [`PublishError::Closed`].
+    /// [`PublishError::NotFlushed`] after 45 s, with what is left; [`PublishError::Closed`].
     ///
     /// # Cancel safety
     /// Changes nothing; may be dropped at any time.
