@@ -77,17 +77,22 @@ impl Task {
     /// Hands a discovery to every mesh: the source does not say for which it is.
     pub(super) fn found_for_all(&mut self, peer: PeerId, multiaddrs: &[libp2p::Multiaddr], source: Source) {
         for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
-            let multiaddrs = multiaddrs.to_vec();
-            self.neighbours_hear(
-                slot,
-                Input::Found {
-                    peer,
-                    multiaddrs,
-                    source,
-                    topics: Vec::new(),
-                },
-            );
+            self.found(slot, peer, multiaddrs.to_vec(), source);
         }
+    }
+
+    /// Hands a mesh a peer of whose topics the source says nothing.
+    pub(super) fn found(&mut self, slot: Slot, peer: PeerId, multiaddrs: Vec<libp2p::Multiaddr>, source: Source) {
+        let topics = Vec::new();
+        self.neighbours_hear(
+            slot,
+            Input::Found {
+                peer,
+                multiaddrs,
+                source,
+                topics,
+            },
+        );
     }
 
     pub(super) fn send_control(&mut self, slot: Slot, peer: PeerId, message: Message) {

@@ -108,15 +108,7 @@ impl Task {
             found.push((peer.peer, peer.multiaddrs.clone(), Source::Ticket));
         }
         for (peer, multiaddrs, source) in found {
-            self.neighbours_hear(
-                slot,
-                Input::Found {
-                    peer,
-                    multiaddrs,
-                    source,
-                    topics: Vec::new(),
-                },
-            );
+            self.found(slot, peer, multiaddrs, source);
         }
         self.neighbours_hear(slot, Input::TimedOut);
         self.read_cache(slot, name);
