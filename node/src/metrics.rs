@@ -54,6 +54,8 @@ counters! {
     records_delivered,
     /// Events that a subscriber of this node was too slow for.
     records_lagged,
+    /// Records that did not come and were asked for.
+    records_asked_for,
     /// Records given up as missing.
     records_missing,
     /// Acknowledgements that did not fit what was sent.

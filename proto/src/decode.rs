@@ -109,7 +109,6 @@ const FRAME_BODY: &[Rule] = &[
             Rule::bytes(2, "record.payload", 1, RECORD_BYTES_MAX),
         ],
     )
-    .required()
     .up_to(FRAME_RECORDS_MAX),
 ];
 

@@ -50,7 +50,7 @@ fn mutated_inputs_are_refused_or_valid() {
     });
     run.decoder("frame body", &common::frames(), decode_frame_body, |body, bytes| {
         assert_eq!(body.encode_to_vec(), bytes);
-        assert!(bytes.len() <= FRAME_BODY_BYTES_MAX && (1..=FRAME_RECORDS_MAX).contains(&body.records.len()));
+        assert!(bytes.len() <= FRAME_BODY_BYTES_MAX && body.records.len() <= FRAME_RECORDS_MAX);
         assert!(body.publisher.len() == 32 && [0, 32].contains(&body.previous.len()));
         assert!(
             body.records

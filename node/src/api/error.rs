@@ -80,6 +80,16 @@ pub enum StreamError {
         /// How many.
         missed: u64,
     },
+    /// A publisher contradicted itself; nothing more of this incarnation follows.
+    #[error("{publisher} signed two things for one place, {sequence}; nothing more of this incarnation follows")]
+    Fork {
+        /// Whose.
+        publisher: libp2p::PeerId,
+        /// The incarnation that is frozen.
+        incarnation: u64,
+        /// Where the two part.
+        sequence: u64,
+    },
     /// A record is not of the topic's type.
     #[error("record {cursor} is not of this type: {source}")]
     Undecodable {

@@ -43,6 +43,34 @@ pub enum Event<T> {
         /// The new incarnation.
         incarnation: u64,
     },
+    /// A publisher signed two things that cannot both be true: two contents for one sequence number, or two pasts. Nothing
+    /// more of this incarnation is delivered here or anywhere else.
+    Fork {
+        /// Whose.
+        publisher: PeerId,
+        /// The incarnation that is frozen.
+        incarnation: u64,
+        /// Where the two part.
+        sequence: u64,
+        /// The frame that came first, as it travelled, if it is still held. Its records were delivered.
+        first: Option<Bytes>,
+        /// The frame that contradicts it, as it travelled. Its records are not delivered.
+        second: Bytes,
+    },
+    /// A publisher is not heard any more: it does not even say that it has nothing to say.
+    Silent {
+        /// Whose.
+        publisher: PeerId,
+        /// When it was heard last, by this node's clock.
+        since: SystemTime,
+    },
+    /// A publisher that had been silent is heard again.
+    Resumed {
+        /// Whose.
+        publisher: PeerId,
+    },
+    /// All that lay before has been delivered; what follows is live.
+    CaughtUp,
     /// A record is not of the topic's type.
     Undecodable {
         /// Which.

@@ -107,7 +107,8 @@ impl<T: Payload> Subscriber<T> {
     /// The next record. What an event stream shows between records is an error here, never skipped.
     ///
     /// # Errors
-    /// [`StreamError::Gap`], [`StreamError::Lagged`], [`StreamError::Undecodable`]: the next call goes on after it;
+    /// [`StreamError::Gap`], [`StreamError::Lagged`], [`StreamError::Fork`], [`StreamError::Undecodable`]: the next call goes on
+    /// after it;
     /// [`StreamError::Closed`] for good.
     ///
     /// # Cancel safety
@@ -129,7 +130,17 @@ impl<T: Payload> Subscriber<T> {
                 }),
                 Event::Lagged { missed } => Err(StreamError::Lagged { missed }),
                 Event::Undecodable { cursor, error } => Err(StreamError::Undecodable { cursor, source: error }),
-                Event::Restarted { .. } => continue,
+                Event::Fork {
+                    publisher,
+                    incarnation,
+                    sequence,
+                    ..
+                } => Err(StreamError::Fork {
+                    publisher,
+                    incarnation,
+                    sequence,
+                }),
+                Event::Restarted { .. } | Event::Silent { .. } | Event::Resumed { .. } | Event::CaughtUp => continue,
             };
         }
     }
@@ -157,6 +168,22 @@ impl<T: Payload> Subscriber<T> {
             }
             Delivery::Restarted { publisher, incarnation } => Event::Restarted { publisher, incarnation },
             Delivery::Lagged { missed } => Event::Lagged { missed },
+            Delivery::Fork {
+                publisher,
+                incarnation,
+                sequence,
+                first,
+                second,
+            } => Event::Fork {
+                publisher,
+                incarnation,
+                sequence,
+                first,
+                second,
+            },
+            Delivery::Silent { publisher, since } => Event::Silent { publisher, since },
+            Delivery::Resumed { publisher } => Event::Resumed { publisher },
+            Delivery::CaughtUp => Event::CaughtUp,
         }
     }
 

@@ -251,6 +251,33 @@ fn topic_event(topic: &str, event: &Event<Bytes>) -> Option<TopicEvent> {
             incarnation: Some(*incarnation),
             ..shape
         },
+        Event::Fork {
+            publisher,
+            incarnation,
+            sequence,
+            ..
+        } => TopicEvent {
+            event: "fork",
+            author: Some(publisher.to_string()),
+            incarnation: Some(*incarnation),
+            sequence: Some(*sequence),
+            ..shape
+        },
+        Event::Silent { publisher, since } => TopicEvent {
+            event: "silent",
+            author: Some(publisher.to_string()),
+            received_at: rfc3339(*since),
+            ..shape
+        },
+        Event::Resumed { publisher } => TopicEvent {
+            event: "resumed",
+            author: Some(publisher.to_string()),
+            ..shape
+        },
+        Event::CaughtUp => TopicEvent {
+            event: "caught_up",
+            ..shape
+        },
         Event::Undecodable { cursor, error } => TopicEvent {
             event: "undecodable",
             author: Some(cursor.publisher.to_string()),
@@ -295,6 +322,19 @@ fn sentence(event: &Event<Bytes>) -> Option<String> {
             missing(*missed)
         ),
         Event::Restarted { publisher, incarnation } => format!("{publisher} started again (incarnation {incarnation})"),
+        Event::Fork {
+            publisher,
+            incarnation,
+            sequence,
+            ..
+        } => format!(
+            "fork: {publisher} signed two things for record {sequence} of incarnation {incarnation}; nothing more of it follows"
+        ),
+        Event::Silent { publisher, since } => match rfc3339(*since) {
+            Some(since) => format!("silent: {publisher} was last heard at {since}"),
+            None => format!("silent: {publisher} is not heard any more"),
+        },
+        Event::Resumed { publisher } => format!("resumed: {publisher} is heard again"),
         Event::Undecodable { cursor, error } => format!("record {cursor} cannot be decoded: {error}"),
         _ => return None,
     })

@@ -19,7 +19,7 @@ use super::topic::{Publishing, TopicState};
 use super::{Slot, gossip, unix_ms};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::{Neighbours, Status};
-use crate::core::stream::{Context, Inbox, Outbox, SigningKey, Tail, inbox};
+use crate::core::stream::{Context, Inbox, Outbox, SigningKey, Tail, inbox, outbox};
 use crate::types::{MeshName, TopicName};
 
 /// Streams of this node that are remembered after their publishers are gone.
@@ -283,6 +283,7 @@ impl Task {
 
     /// All handles of a publisher are gone, and all its records sent.
     fn publisher_ended(&mut self, slot: Slot, topic: TopicName) {
+        self.outbox_hears(slot, &topic, [outbox::Input::Leaving]);
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let name = mesh.key.name().clone();
         let Some(state) = mesh.topics.get_mut(&topic) else {

@@ -23,7 +23,7 @@ pub(crate) const COMMANDS_MAX: usize = 256;
 /// Notices a slow reader may be behind before it misses some.
 pub(crate) const EVENTS_MAX: usize = 256;
 /// Records of one publisher that wait for the window.
-pub(crate) const OUTGOING_MAX: usize = 256;
+pub(crate) const OUTGOING_MAX: usize = 512;
 /// Events in a subscriber's inbox.
 pub(crate) const INBOX_EVENTS_MAX: usize = 65_536;
 /// Bytes of keys and payloads in a subscriber's inbox.
@@ -193,12 +193,28 @@ pub(crate) enum Delivery {
     Lagged {
         missed: u64,
     },
+    Fork {
+        publisher: PeerId,
+        incarnation: u64,
+        sequence: u64,
+        first: Option<Bytes>,
+        second: Bytes,
+    },
+    Silent {
+        publisher: PeerId,
+        since: SystemTime,
+    },
+    Resumed {
+        publisher: PeerId,
+    },
+    CaughtUp,
 }
 
 impl Delivery {
     fn size(&self) -> usize {
         match self {
             Delivery::Record(record) => record.size(),
+            Delivery::Fork { first, second, .. } => first.as_ref().map_or(0, Bytes::len) + second.len(),
             _ => 0,
         }
     }
@@ -241,10 +257,12 @@ impl Inlet {
     pub(crate) fn deliver(&mut self, delivery: &Delivery) {
         let wanted = match delivery {
             Delivery::Record(record) => self.filter.wants(record),
-            Delivery::Gap { publisher, .. } | Delivery::Restarted { publisher, .. } => {
-                self.filter.wants_publisher(publisher)
-            }
-            Delivery::Lagged { .. } => true,
+            Delivery::Gap { publisher, .. }
+            | Delivery::Restarted { publisher, .. }
+            | Delivery::Fork { publisher, .. }
+            | Delivery::Silent { publisher, .. }
+            | Delivery::Resumed { publisher } => self.filter.wants_publisher(publisher),
+            Delivery::Lagged { .. } | Delivery::CaughtUp => true,
         };
         if wanted && !self.try_deliver(delivery) {
             self.missed += 1;

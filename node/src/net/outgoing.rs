@@ -7,7 +7,11 @@ use tokio::sync::mpsc;
 
 use super::Slot;
 use super::link::Outgoing;
+use crate::core::stream::batch::BATCH_BYTES;
 use crate::types::TopicName;
+
+/// Records taken from one queue at once, so that a fast publisher costs a turn of the loop a batch, not a record.
+const TAKEN_MAX: usize = 256;
 
 struct Queue {
     slot: Slot,
@@ -17,6 +21,18 @@ struct Queue {
     open: bool,
     /// All its handles are gone and it is empty.
     ended: bool,
+}
+
+impl Queue {
+    fn take_more(&mut self, first: Outgoing) -> Vec<Outgoing> {
+        let (mut bytes, mut taken) = (first.payload.len(), vec![first]);
+        while taken.len() < TAKEN_MAX && bytes < BATCH_BYTES {
+            let Ok(record) = self.records.try_recv() else { break };
+            bytes += record.payload.len();
+            taken.push(record);
+        }
+        taken
+    }
 }
 
 /// All queues of a node, served in turn.
@@ -65,12 +81,12 @@ impl Queues {
         self.queues.iter().all(|queue| queue.records.is_empty())
     }
 
-    /// The next record of a queue that is open. Cancel safe.
-    pub(super) async fn next(&mut self) -> (Slot, TopicName, Outgoing) {
+    /// The next records of a queue that is open: as many as lie there, and fill a frame. Cancel safe.
+    pub(super) async fn next(&mut self) -> (Slot, TopicName, Vec<Outgoing>) {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Slot, TopicName, Outgoing)> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Slot, TopicName, Vec<Outgoing>)> {
         let count = self.queues.len();
         for offset in 0..count {
             let index = (self.turn + offset) % count;
@@ -81,7 +97,7 @@ impl Queues {
             match queue.records.poll_recv(cx) {
                 Poll::Ready(Some(record)) => {
                     self.turn = index + 1;
-                    return Poll::Ready((queue.slot, queue.topic.clone(), record));
+                    return Poll::Ready((queue.slot, queue.topic.clone(), queue.take_more(record)));
                 }
                 Poll::Ready(None) => queue.ended = true,
                 Poll::Pending => {}
@@ -122,14 +138,23 @@ mod tests {
         }
         queues.set_open(1, &topics[1], false);
         let mut served = Vec::new();
-        while let Some((_, topic, _)) = queues.next().now_or_never() {
-            served.push(topic.to_string());
+        while let Some((_, topic, records)) = queues.next().now_or_never() {
+            served.push((topic.to_string(), records.len()));
         }
-        assert_eq!(served, ["a", "c", "a", "c"]);
+        assert_eq!(served, [("a".to_owned(), 2), ("c".to_owned(), 2)]);
         queues.set_open(1, &topics[1], true);
+        let large = || Outgoing {
+            key: None,
+            payload: vec![0; BATCH_BYTES].into(),
+        };
+        senders[0].send(large()).await.unwrap();
+        senders[0].send(large()).await.unwrap();
         assert_eq!(queues.next().await.1, topics[1]);
+        for _ in 0..2 {
+            let (_, topic, records) = queues.next().await;
+            assert_eq!((&topic, records.len()), (&topics[0], 1), "a frame's worth at once");
+        }
         drop(senders);
-        assert_eq!(queues.next().await.1, topics[1]);
         assert!(queues.next().now_or_never().is_none());
         assert_eq!(queues.take_ended().len(), 3);
     }

@@ -86,6 +86,27 @@ impl Task {
                         to,
                     });
                 }
+                inbox::Action::Repair { from, to, .. } => self.counters.records_asked_for.add(to.saturating_sub(from)),
+                inbox::Action::Fork {
+                    publisher,
+                    incarnation,
+                    sequence,
+                    second,
+                } => {
+                    tracing::warn!(%publisher, incarnation, sequence, "a publisher contradicts itself");
+                    state.deliver(&Delivery::Fork {
+                        publisher,
+                        incarnation,
+                        sequence,
+                        first: None,
+                        second,
+                    });
+                }
+                inbox::Action::Silent { publisher, quiet } => {
+                    let since = SystemTime::now().checked_sub(quiet).unwrap_or(SystemTime::UNIX_EPOCH);
+                    state.deliver(&Delivery::Silent { publisher, since });
+                }
+                inbox::Action::Resumed { publisher } => state.deliver(&Delivery::Resumed { publisher }),
                 inbox::Action::Restarted { publisher, incarnation } => {
                     state.deliver(&Delivery::Restarted { publisher, incarnation });
                 }
@@ -113,31 +134,32 @@ impl Task {
 
     // ---- out -----------------------------------------------------------------------------------------------------
 
-    /// Takes one record from a publisher's queue. It is only asked for while the window is open.
-    pub(super) fn on_outgoing(&mut self, slot: Slot, topic: &TopicName, record: Outgoing) {
+    /// Takes records from a publisher's queue. They are only asked for while there is room for them.
+    pub(super) fn on_outgoing(&mut self, slot: Slot, topic: &TopicName, records: Vec<Outgoing>) {
         let _in_mesh = self.mesh_span(slot).entered();
         let _on_topic = tracing::info_span!("topic", name = %topic).entered();
-        let Outgoing { key, payload } = record;
-        self.outbox_hears(
-            slot,
-            topic,
-            outbox::Input::Published {
-                key,
-                payload,
-                sent_us: unix_us(),
-            },
-        );
+        let sent_us = unix_us();
+        let published = |Outgoing { key, payload }| outbox::Input::Published { key, payload, sent_us };
+        self.outbox_hears(slot, topic, records.into_iter().map(published));
     }
 
-    /// Hands one fact to a topic's publisher, if there is one, and does what it asks for.
-    fn outbox_hears(&mut self, slot: Slot, topic: &TopicName, input: outbox::Input) {
+    /// Hands facts to a topic's publisher, if there is one, and does what it asks for.
+    pub(super) fn outbox_hears(
+        &mut self,
+        slot: Slot,
+        topic: &TopicName,
+        inputs: impl IntoIterator<Item = outbox::Input>,
+    ) {
         let mut actions = Vec::new();
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let Some(publishing) = mesh.topics.get_mut(topic).and_then(|state| state.publishing.as_mut()) else {
             return;
         };
         let ignored = publishing.outbox.acks_ignored();
-        publishing.outbox.handle(input, Instant::now(), &mut actions);
+        let now = Instant::now();
+        for input in inputs {
+            publishing.outbox.handle(input, now, &mut actions);
+        }
         self.counters
             .acks_invalid
             .add(publishing.outbox.acks_ignored() - ignored);
@@ -178,7 +200,7 @@ impl Task {
             return;
         };
         state.subscribed.insert(peer);
-        self.outbox_hears(slot, topic, outbox::Input::Subscribed { peer });
+        self.outbox_hears(slot, topic, [outbox::Input::Subscribed { peer }]);
     }
 
     pub(super) fn neighbour_unsubscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
@@ -186,7 +208,7 @@ impl Task {
             return;
         };
         state.subscribed.remove(&peer);
-        self.outbox_hears(slot, topic, outbox::Input::Gone { peer });
+        self.outbox_hears(slot, topic, [outbox::Input::Gone { peer }]);
     }
 
     pub(super) fn on_acks(&mut self, slot: Slot, peer: PeerId, acks: Vec<Ack>) {
@@ -200,11 +222,11 @@ impl Task {
                 Ok(topic) => self.outbox_hears(
                     slot,
                     &topic,
-                    outbox::Input::Acked {
+                    [outbox::Input::Acked {
                         peer,
                         incarnation,
                         next,
-                    },
+                    }],
                 ),
                 Err(_) => self.counters.acks_invalid.add(1),
             }
@@ -232,7 +254,7 @@ impl Task {
         };
         for topic in mesh.topics.iter().filter_map(due).collect::<Vec<_>>() {
             self.inbox_hears(slot, &topic, inbox::Input::TimedOut);
-            self.outbox_hears(slot, &topic, outbox::Input::TimedOut);
+            self.outbox_hears(slot, &topic, [outbox::Input::TimedOut { now_us: unix_us() }]);
         }
     }
 }

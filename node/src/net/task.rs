@@ -114,7 +114,7 @@ impl Task {
                 None => return Turn::Stop(None),
             },
             event = self.swarm.select_next_some() => self.on_swarm_event(event),
-            (slot, topic, record) = self.queues.next() => self.on_outgoing(slot, &topic, record),
+            (slot, topic, records) = self.queues.next() => self.on_outgoing(slot, &topic, records),
             Some(done) = self.jobs.join_next() => self.on_done(done),
             () = tokio::time::sleep_until(deadline.into()) => self.on_deadline(),
         }

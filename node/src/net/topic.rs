@@ -44,7 +44,7 @@ impl Publishing {
 
     /// Everything that was published is acknowledged by every neighbour that subscribed.
     pub(super) fn is_flushed(&self) -> bool {
-        self.outbox.unacked() == 0
+        self.outbox.unacked() == 0 && self.outbox.gathered() == 0
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 use libp2p::{PeerId, identity};
 use maille_proto::{
-    DecodeError, FRAME_BYTES_MAX, PUBLISHER_BYTES, SIGNATURE_BYTES, decode_frame_body,
+    DecodeError, FRAME_BYTES_MAX, HASH_BYTES, PUBLISHER_BYTES, SIGNATURE_BYTES, decode_frame_body,
     frame::{FrameBody, Predecessor, Record},
 };
 
@@ -20,7 +20,8 @@ pub fn message_id(wire: &[u8]) -> [u8; 16] {
     id
 }
 
-/// Consecutive records of one publisher, as the publisher signed them.
+/// Consecutive records of one publisher, as the publisher signed them; or none, and then it is a head, which says how far
+/// the publisher's run goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// The bytes that travelled.
@@ -37,8 +38,14 @@ pub struct Frame {
     pub content_type: String,
     /// Where the run before this one ended; only in the first frame of a run.
     pub predecessor: Option<Predecessor>,
-    first_sequence: u64,
-    records: Vec<(Option<Bytes>, Bytes)>,
+    /// The hash of the body before this one, where there was one.
+    pub previous: Option<[u8; HASH_BYTES]>,
+    /// The hash of its body: the `previous` of the frame after it, unless it is a head.
+    pub body_hash: [u8; HASH_BYTES],
+    /// Milliseconds after `sent_us` at which the records lose their worth; 0: never.
+    pub lifetime_ms: u32,
+    pub(super) first_sequence: u64,
+    pub(super) records: Vec<(Option<Bytes>, Bytes)>,
 }
 
 impl Frame {
@@ -68,6 +75,9 @@ impl Frame {
             sent_us: body.sent_us,
             content_type: body.content_type,
             predecessor: body.predecessor,
+            previous: body.previous.as_slice().try_into().ok(),
+            body_hash: *blake3::hash(body_bytes).as_bytes(),
+            lifetime_ms: body.lifetime_ms,
             first_sequence: body.first_sequence,
             records: records
                 .map(|Record { key, payload }| (key.map(Bytes::from), Bytes::from(payload)))
@@ -81,6 +91,12 @@ impl Frame {
     pub fn sequences(&self) -> Range<u64> {
         // Checked when it was decoded: the number after the last record fits.
         self.first_sequence..self.first_sequence + self.records.len() as u64
+    }
+
+    /// Whether it carries nothing but where its run stands.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// Its records: sequence number, key and payload.
@@ -105,10 +121,30 @@ impl Frame {
             sent_us: 0,
             content_type: String::new(),
             predecessor: None,
+            previous: (sequences.start > 0).then(|| unsigned_hash(sequences.start)),
+            body_hash: unsigned_hash(sequences.end),
+            lifetime_ms: 0,
             first_sequence: sequences.start,
             records: sequences.map(|_| (None, payload.clone())).collect(),
         }
     }
+
+    /// A head that nobody signed.
+    pub(super) fn unsigned_head(publisher: PeerId, incarnation: u64, next: u64, sent_us: u64) -> Self {
+        let frame = Self::unsigned(publisher, incarnation, next..next);
+        let message_id = message_id(&[&frame.message_id[..], &sent_us.to_be_bytes()].concat());
+        Self {
+            message_id,
+            sent_us,
+            ..frame
+        }
+    }
+}
+
+/// So that unsigned frames link up, in whatever way they are cut.
+#[cfg(test)]
+fn unsigned_hash(end: u64) -> [u8; HASH_BYTES] {
+    *blake3::hash(&end.to_be_bytes()).as_bytes()
 }
 
 /// Decodes a body and checks what one body shows by itself.
@@ -116,6 +152,7 @@ pub(super) fn check_body(bytes: &[u8]) -> Result<FrameBody, BodyError> {
     let body = decode_frame_body(bytes)?;
     let linked = !body.previous.is_empty();
     let fits = match body.predecessor {
+        _ if body.records.is_empty() && body.first_sequence == 0 => false,
         Some(predecessor) => linked && body.first_sequence == 0 && predecessor.incarnation < body.incarnation,
         None => linked == (body.first_sequence > 0),
     };
@@ -144,7 +181,8 @@ pub enum BodyError {
     /// Outside the bounds, or not canonical.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A hash of the body before where there is none, or none where there is one; or a predecessor that is not earlier.
+    /// A hash of the body before where there is none, or none where there is one; a predecessor that is not earlier; or a
+    /// head of a run that has no records.
     #[error("the links to the frame before do not fit the place of this one")]
     Links,
 }

@@ -2,7 +2,8 @@
 //! Not several topics, not repair from history, and not the fan-out to several local subscribers.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -11,12 +12,16 @@ use libp2p::PeerId;
 
 pub use super::{
     ack::{ACK_DELAY, ACK_FRAMES},
-    reorder::{GAP_MAX, GAP_TIMEOUT, HELD_BYTES_MAX, HELD_FRAMES_MAX, SETTLE, SETTLE_YOUNG, YOUNG_SEQUENCES},
+    reorder::{
+        GAP_MAX, GAP_TIMEOUT, HELD_BYTES_MAX, HELD_FRAMES_MAX, LOST_MAX, REPAIR_DELAY, SETTLE, SETTLE_YOUNG,
+        YOUNG_SEQUENCES,
+    },
 };
 use super::{
     frame::Frame,
     lru::Lru,
-    publisher::Publisher,
+    publisher::{Credit, Publisher},
+    reorder::Reorder,
     seen::{PUBLISHERS_MAX, Seen, Verdict},
 };
 use crate::types::Cursor;
@@ -27,6 +32,9 @@ pub const RESTART_GRACE: Duration = Duration::from_secs(2);
 pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
 /// Bytes of those frames.
 pub const HELD_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
+
+/// Runs of which it is remembered where they stood when this node subscribed.
+pub const HISTORY_MAX: usize = PUBLISHERS_MAX;
 
 /// What happened.
 #[derive(Debug)]
@@ -42,6 +50,24 @@ pub enum Input {
         frame: Frame,
         /// The neighbour that passed it on.
         deliverer: PeerId,
+    },
+    /// Members said where a run stood when this node subscribed: what lies below is history, what follows is live.
+    History {
+        /// Whose run.
+        publisher: PeerId,
+        /// Which one.
+        incarnation: u64,
+        /// The first sequence number that is not history.
+        next: u64,
+    },
+    /// Members were asked for what an [`Action::Repair`] named, and none has these.
+    Lost {
+        /// Whose.
+        publisher: PeerId,
+        /// The publisher's run.
+        incarnation: u64,
+        /// Which ones.
+        sequences: Range<u64>,
     },
     /// This node is about to unsubscribe: what arrived is acknowledged now or never.
     Leaving,
@@ -68,6 +94,40 @@ pub enum Action {
     },
     /// Hand a record to the subscribers.
     Deliver(Delivery),
+    /// Ask members for the records `from..to`, which seem to be lost. They are waited for meanwhile.
+    Repair {
+        /// Whose.
+        publisher: PeerId,
+        /// The publisher's run.
+        incarnation: u64,
+        /// The first one missing.
+        from: u64,
+        /// The one after the last one missing.
+        to: u64,
+    },
+    /// Tell the subscribers that a publisher signed two things that cannot both be true. Nothing more of the run follows.
+    Fork {
+        /// Which publisher.
+        publisher: PeerId,
+        /// Its run.
+        incarnation: u64,
+        /// Where.
+        sequence: u64,
+        /// The frame that came later, as it travelled. The earlier one was delivered, or waits to be.
+        second: Bytes,
+    },
+    /// Tell the subscribers that a publisher does not even send heads any more.
+    Silent {
+        /// Which one.
+        publisher: PeerId,
+        /// How long it has been quiet.
+        quiet: Duration,
+    },
+    /// Tell the subscribers that a publisher that had been silent is heard again.
+    Resumed {
+        /// Which one.
+        publisher: PeerId,
+    },
     /// Tell the subscribers that records `from..to` are missing.
     Gap {
         /// Whose.
@@ -156,6 +216,8 @@ pub struct Counts {
     pub late: u64,
     /// Frames of a run that has ended.
     pub stale: u64,
+    /// Frames of a run that contradicted itself.
+    pub frozen: u64,
 }
 
 /// The machine. Time is an argument; there is no randomness in it.
@@ -167,6 +229,8 @@ pub struct Inbox {
     deadlines: BTreeSet<(Instant, PeerId)>,
     held: Load,
     counts: Counts,
+    /// Where runs stood when this node subscribed, of those that were not met yet.
+    history: BTreeMap<(PeerId, u64), u64>,
 }
 
 impl Default for Inbox {
@@ -177,6 +241,7 @@ impl Default for Inbox {
             deadlines: BTreeSet::new(),
             held: Load::default(),
             counts: Counts::default(),
+            history: BTreeMap::new(),
         }
     }
 }
@@ -186,6 +251,16 @@ impl Inbox {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
             Input::Received { frame, deliverer } => self.received(frame, deliverer, now, out),
+            Input::History {
+                publisher,
+                incarnation,
+                next,
+            } => self.note_history(publisher, incarnation, next, now, out),
+            Input::Lost {
+                publisher,
+                incarnation,
+                sequences,
+            } => self.update(publisher, |publisher| publisher.lose(incarnation, sequences, now, out)),
             Input::Leaving => self.leaving(now, out),
             Input::TimedOut => self.timed_out(now, out),
         }
@@ -201,6 +276,16 @@ impl Inbox {
     #[must_use]
     pub fn publishers(&self) -> usize {
         self.publishers.len()
+    }
+
+    /// Where the current run of each publisher stands: its incarnation, and the next sequence number to be delivered, once
+    /// the run has begun here.
+    pub fn positions(&self) -> impl Iterator<Item = (PeerId, u64, Option<u64>)> {
+        let position = |(id, publisher): (&PeerId, &Publisher)| {
+            let (incarnation, next) = publisher.position();
+            (*id, incarnation, next)
+        };
+        self.publishers.iter().map(position)
     }
 
     /// Frames that wait for earlier ones.
@@ -223,6 +308,27 @@ impl Inbox {
 
     fn received(&mut self, frame: Frame, deliverer: PeerId, now: Instant, out: &mut Vec<Action>) {
         let message_id = frame.message_id;
+        let credit = self.publishers.peek_mut(&frame.publisher);
+        match credit.map_or(Credit::Honest, |publisher| publisher.credit(&frame)) {
+            Credit::Honest => {}
+            Credit::Contradicts(sequence) => {
+                // It travels once, as evidence.
+                out.push(Action::Forward { message_id, deliverer });
+                self.update(frame.publisher, |publisher| publisher.freeze(frame.incarnation));
+                out.push(Action::Fork {
+                    publisher: frame.publisher,
+                    incarnation: frame.incarnation,
+                    sequence,
+                    second: frame.wire,
+                });
+                return;
+            }
+            Credit::Frozen => {
+                self.counts.frozen += 1;
+                out.push(Action::Ignore { message_id, deliverer });
+                return;
+            }
+        }
         match self.seen.verdict(&frame, deliverer, now) {
             Verdict::Forward => out.push(Action::Forward { message_id, deliverer }),
             Verdict::Duplicate => {
@@ -272,7 +378,13 @@ impl Inbox {
     }
 
     fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
-        let Some((id, mut forgotten)) = self.publishers.insert(frame.publisher, Publisher::met(frame, now)) else {
+        let first = frame.sequences().start;
+        let reorder = match self.history.get(&(frame.publisher, frame.incarnation)) {
+            Some(next) if *next <= first => Reorder::begun(*next),
+            _ => Reorder::met(first, now),
+        };
+        let met = Publisher::met(frame, reorder, now);
+        let Some((id, mut forgotten)) = self.publishers.insert(frame.publisher, met) else {
             return;
         };
         if let Some(due) = forgotten.registered.take() {
@@ -280,6 +392,13 @@ impl Inbox {
         }
         self.held = self.held.replace(forgotten.load(), Load::default());
         forgotten.finish(now, out);
+    }
+
+    fn note_history(&mut self, publisher: PeerId, incarnation: u64, next: u64, now: Instant, out: &mut Vec<Action>) {
+        if self.history.len() < HISTORY_MAX {
+            self.history.insert((publisher, incarnation), next);
+        }
+        self.update(publisher, |publisher| publisher.settle(incarnation, next, now, out));
     }
 
     /// Gives up gaps, those of the publisher that holds most first, until what waits is within the bounds of the topic.

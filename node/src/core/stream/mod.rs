@@ -9,13 +9,18 @@
 //!
 //! A *run* in this code is one incarnation of one publisher on the topic.
 
+pub mod batch;
+pub mod chain;
 pub mod frame;
+pub mod heads;
 pub mod inbox;
 pub mod outbox;
+pub mod pulse;
 pub mod seal;
 pub mod seen;
 
 mod ack;
+mod audience;
 mod lru;
 mod publisher;
 mod ranges;

@@ -1,23 +1,28 @@
-//! One publisher on one topic: what it sends, and how far ahead of its neighbours. Not the queue before it, and not
+//! One publisher on one topic: what it sends, when, and how far ahead of its neighbours. Not the queue before it, and not
 //! storage.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::VecDeque,
     ops::Range,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use maille_proto::frame::{Predecessor, Record};
+use maille_proto::{
+    KEY_BYTES_MAX, RECORD_BYTES_MAX,
+    frame::{Predecessor, Record},
+};
 
 use super::{
-    NEIGHBOURS_MAX,
+    audience::Audience,
+    batch::Batch,
     frame::BodyError,
+    heads::Heads,
     seal::{Context, SealedFrame, SigningKey, Unsigned},
 };
 
-/// Frames that a publisher may be ahead of its subscribed neighbours, a few stragglers apart. One record is one frame.
+/// Frames that a publisher may be ahead of its subscribed neighbours, a few stragglers apart.
 ///
 /// Not of the slowest, which must not slow others; nor of the fastest alone: where all share one machine or uplink, the
 /// others would fall behind without bound.
@@ -26,15 +31,11 @@ pub const WINDOW_FRAMES: u64 = 256;
 /// an earlier one was lost.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Of so many neighbours, how many may be slow without slowing the others: a quarter, and of two already one.
-fn stragglers(neighbours: usize) -> usize {
-    (neighbours / 4).max(usize::from(neighbours > 1))
-}
-
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The application published a record. To be given only while [`Outbox::has_room`].
+    /// The application published a record. More than about one frame's worth of them is to be given only while
+    /// [`Outbox::has_room`].
     Published {
         /// The record's key, if it has one.
         key: Option<Bytes>,
@@ -63,7 +64,12 @@ pub enum Input {
         peer: PeerId,
     },
     /// [`Outbox::next_deadline`] has passed.
-    TimedOut,
+    TimedOut {
+        /// The clock, in microseconds since the Unix epoch.
+        now_us: u64,
+    },
+    /// The publisher stops: what gathers leaves now, however far ahead it is.
+    Leaving,
 }
 
 /// What to do.
@@ -71,7 +77,7 @@ pub enum Input {
 pub enum Action {
     /// Gossip a frame.
     Send {
-        /// The sequence numbers of its records.
+        /// The sequence numbers of its records: none if it is a head.
         sequences: Range<u64>,
         /// The frame.
         frame: SealedFrame,
@@ -92,9 +98,14 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The publisher is as far ahead of its neighbours as it may be.
-    #[error("{WINDOW_FRAMES} frames are not acknowledged yet: wait until there is room")]
-    NoRoom,
+    /// Subscribers would reject it.
+    #[error("a key of {key_bytes} bytes or a payload of {payload_bytes} bytes is too large for a record")]
+    TooLarge {
+        /// Of its key.
+        key_bytes: usize,
+        /// Of its payload.
+        payload_bytes: usize,
+    },
     /// Subscribers would reject it.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -118,25 +129,18 @@ pub struct Outbox {
     context: Context,
     content_type: String,
     incarnation: u64,
+    lifetime_ms: u32,
     next_sequence: u64,
     /// The frame before the next one: of this run, or the last one of the run before.
     previous: Option<[u8; 32]>,
     predecessor: Option<Predecessor>,
-    neighbours: BTreeMap<PeerId, Progress>,
-    /// Neighbours that left after they had acknowledged all there was, and nothing was sent since.
-    satisfied: BTreeSet<PeerId>,
-    /// Neighbours that left before they had, and nothing was sent since: their last acknowledgement may still be on its way.
-    departed: BTreeMap<PeerId, Progress>,
+    batch: Batch,
+    heads: Heads,
+    audience: Audience,
+    /// Where the last frames end, the latest last; at most [`WINDOW_FRAMES`] of them, which is all the window counts.
+    ends: VecDeque<u64>,
     gate: Gate,
     acks_ignored: u64,
-}
-
-/// How far a neighbour is.
-#[derive(Debug, Clone, Copy)]
-struct Progress {
-    /// What was next when it subscribed: before that it owes nothing.
-    baseline: u64,
-    acked: u64,
 }
 
 /// Whether one more frame may leave.
@@ -164,52 +168,75 @@ impl Outbox {
             context,
             content_type,
             incarnation,
+            lifetime_ms: 0,
             next_sequence: 0,
             previous: before.map(|tail| tail.body_hash),
             predecessor: before.map(|tail| Predecessor {
                 incarnation: tail.incarnation,
                 next_sequence: tail.next_sequence,
             }),
-            neighbours: BTreeMap::new(),
-            satisfied: BTreeSet::new(),
-            departed: BTreeMap::new(),
+            batch: Batch::default(),
+            heads: Heads::default(),
+            audience: Audience::default(),
+            ends: VecDeque::new(),
             gate: Gate::Open,
             acks_ignored: 0,
         }
     }
 
+    /// Its records lose their worth so many milliseconds after they were sent; 0: never.
+    #[must_use]
+    pub fn with_lifetime_ms(self, lifetime_ms: u32) -> Self {
+        Self { lifetime_ms, ..self }
+    }
+
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
-            Input::Published { key, payload, sent_us } => out.push(match self.publish(key, payload, sent_us) {
-                Ok(sent) => sent,
-                Err(why) => Action::Refuse { why },
-            }),
+            Input::Published { key, payload, sent_us } => {
+                if let Err(why) = self.publish(key, payload, sent_us) {
+                    out.push(Action::Refuse { why });
+                }
+            }
             Input::Acked {
                 peer,
                 incarnation,
                 next,
             } => self.acked(peer, incarnation, next, now),
-            Input::Subscribed { peer } => self.subscribed(peer),
-            Input::Gone { peer } => self.gone(peer),
-            Input::TimedOut => self.timed_out(now, out),
+            Input::Subscribed { peer } => self.audience.subscribed(peer, self.next_sequence),
+            Input::Gone { peer } => self.audience.gone(peer, self.next_sequence),
+            Input::TimedOut { now_us } => self.timed_out(now, now_us, out),
+            Input::Leaving => {
+                while !self.batch.is_empty() {
+                    self.send_batch(now, out);
+                }
+            }
         }
         self.move_gate(now);
+        self.send_due(now, out);
     }
 
     /// When to call [`Outbox::handle`] with [`Input::TimedOut`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        match self.gate {
+        let gate = match self.gate {
             Gate::Shut(until) => Some(until),
-            Gate::Open | Gate::Probing => None,
-        }
+            // What is due at once has left: only what gathers waits.
+            Gate::Open | Gate::Probing => self.batch.lingers_until(self.in_flight()),
+        };
+        gate.into_iter().chain(self.heads.deadline()).min()
     }
 
     /// Whether a record may be published now.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !matches!(self.gate, Gate::Shut(_))
+        !self.batch.is_full()
+    }
+
+    /// Whether records gather until neighbours have acknowledged more.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        matches!(self.gate, Gate::Shut(_))
     }
 
     /// The publisher's run.
@@ -218,10 +245,16 @@ impl Outbox {
         self.incarnation
     }
 
-    /// The sequence number of the next record: how many were sent.
+    /// The sequence number of the first record that has not left: how many were sent.
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
         self.next_sequence
+    }
+
+    /// Records that gather for the next frame.
+    #[must_use]
+    pub fn gathered(&self) -> usize {
+        self.batch.len()
     }
 
     /// Where the run stands; `None` before its first frame.
@@ -238,33 +271,25 @@ impl Outbox {
     /// How many neighbours are subscribed.
     #[must_use]
     pub fn neighbours(&self) -> usize {
-        self.neighbours.len()
+        self.audience.len()
     }
 
-    /// Records that not every subscribed neighbour has acknowledged. With no neighbour there is nobody to wait for.
+    /// Records sent that not every subscribed neighbour has acknowledged. With no neighbour there is nobody to wait for.
     #[must_use]
     pub fn unacked(&self) -> u64 {
-        let slowest = self.neighbours.values().map(|progress| progress.acked).min();
-        self.next_sequence - slowest.unwrap_or(self.next_sequence)
+        self.audience.unacked(self.next_sequence)
     }
 
     /// How many neighbours got records and acknowledged all up to the last one, those among them that left since included.
     #[must_use]
     pub fn acked_by(&self) -> usize {
-        let here = self
-            .neighbours
-            .iter()
-            .filter(|(_, progress)| self.is_satisfied(progress));
-        here.filter(|(peer, _)| !self.satisfied.contains(peer)).count() + self.satisfied.len()
+        self.audience.acked_by(self.next_sequence)
     }
 
     /// How many subscribed neighbours acknowledged this record.
     #[must_use]
     pub fn spread(&self, sequence: u64) -> usize {
-        let neighbours = self.neighbours.values();
-        neighbours
-            .filter(|progress| (progress.baseline..progress.acked).contains(&sequence))
-            .count()
+        self.audience.spread(sequence)
     }
 
     /// Acknowledgements that meant nothing: of another run, of what was not sent, going back, or of no subscriber.
@@ -273,97 +298,102 @@ impl Outbox {
         self.acks_ignored
     }
 
-    fn publish(&mut self, key: Option<Bytes>, payload: Bytes, sent_us: u64) -> Result<Action, Refusal> {
-        if !self.has_room() {
-            return Err(Refusal::NoRoom);
+    fn publish(&mut self, key: Option<Bytes>, payload: Bytes, sent_us: u64) -> Result<(), Refusal> {
+        let (key_bytes, payload_bytes) = (key.as_ref().map_or(0, Bytes::len), payload.len());
+        if key_bytes > KEY_BYTES_MAX || payload_bytes > RECORD_BYTES_MAX {
+            return Err(Refusal::TooLarge {
+                key_bytes,
+                payload_bytes,
+            });
         }
-        let record = Record {
-            key: key.map(Vec::from),
-            payload: Vec::from(payload),
-        };
-        let unsigned = Unsigned {
+        let (key, payload) = (key.map(Vec::from), Vec::from(payload));
+        self.batch.push(Record { key, payload }, sent_us);
+        Ok(())
+    }
+
+    fn send_due(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while !self.is_shut()
+            && !self.batch.is_empty()
+            && self
+                .batch
+                .lingers_until(self.in_flight())
+                .is_none_or(|until| until <= now)
+        {
+            self.send_batch(now, out);
+            self.move_gate(now);
+        }
+    }
+
+    fn send_batch(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let (records, sent_us) = self.batch.take(now);
+        let end = self.next_sequence + records.len() as u64;
+        match self.unsigned(sent_us, records).seal(&self.key, &self.context) {
+            Ok(frame) => {
+                let sequences = self.next_sequence..end;
+                self.next_sequence = end;
+                self.previous = Some(frame.body_hash);
+                self.predecessor = None;
+                self.audience.sent();
+                self.heads.frame_left(now);
+                if self.ends.len() as u64 == WINDOW_FRAMES {
+                    self.ends.pop_front();
+                }
+                self.ends.push_back(end);
+                if self.gate == Gate::Probing {
+                    // Spent. It shuts again, for another while.
+                    self.gate = Gate::Open;
+                }
+                out.push(Action::Send { sequences, frame });
+            }
+            // Its records were within bounds one by one, so it is the content type, and no frame ever leaves.
+            Err(why) => out.push(Action::Refuse { why: why.into() }),
+        }
+    }
+
+    fn send_head(&mut self, now_us: u64, out: &mut Vec<Action>) {
+        if let Ok(frame) = self.unsigned(now_us, vec![]).seal(&self.key, &self.context) {
+            let sequences = self.next_sequence..self.next_sequence;
+            out.push(Action::Send { sequences, frame });
+        }
+    }
+
+    fn unsigned(&self, sent_us: u64, records: Vec<Record>) -> Unsigned {
+        Unsigned {
             incarnation: self.incarnation,
             first_sequence: self.next_sequence,
             previous: self.previous,
             predecessor: self.predecessor,
             sent_us,
             content_type: self.content_type.clone(),
-            lifetime_ms: 0,
-            records: vec![record],
-        };
-        let frame = unsigned.seal(&self.key, &self.context)?;
-        let sequences = self.next_sequence..self.next_sequence + 1;
-        self.next_sequence = sequences.end;
-        self.previous = Some(frame.body_hash);
-        self.predecessor = None;
-        self.satisfied.clear();
-        self.departed.clear();
-        if self.gate == Gate::Probing {
-            // Spent. It shuts again, for another while.
-            self.gate = Gate::Open;
+            lifetime_ms: self.lifetime_ms,
+            records,
         }
-        Ok(Action::Send { sequences, frame })
     }
 
     fn acked(&mut self, peer: PeerId, incarnation: u64, next: u64, now: Instant) {
-        let pace = self.pace();
-        let sent = self.next_sequence;
-        let progress = match self.neighbours.get_mut(&peer) {
-            None => self.departed.get_mut(&peer),
-            here => here,
-        };
-        match progress {
-            Some(progress) if incarnation == self.incarnation && (progress.acked..=sent).contains(&next) => {
-                progress.acked = next;
-            }
-            // Never clamped: who acknowledges what was not sent would open the window.
-            _ => self.acks_ignored += 1,
+        let pace = self.audience.pace();
+        if incarnation != self.incarnation || !self.audience.acked(peer, next, self.next_sequence) {
+            self.acks_ignored += 1;
         }
-        if let Some(progress) = self.departed.remove(&peer) {
-            self.depart(peer, progress);
-        }
-        if self.pace() > pace && matches!(self.gate, Gate::Shut(_)) {
+        if self.audience.pace() > pace && matches!(self.gate, Gate::Shut(_)) {
             self.gate = Gate::Shut(now + STALL_TIMEOUT);
         }
     }
 
-    fn subscribed(&mut self, peer: PeerId) {
-        self.departed.remove(&peer);
-        if self.neighbours.len() < NEIGHBOURS_MAX {
-            let baseline = self.next_sequence;
-            self.neighbours.entry(peer).or_insert(Progress {
-                baseline,
-                acked: baseline,
-            });
-        }
-    }
-
-    fn gone(&mut self, peer: PeerId) {
-        let Some(progress) = self.neighbours.remove(&peer) else {
-            return;
-        };
-        self.depart(peer, progress);
-    }
-
-    fn depart(&mut self, peer: PeerId, progress: Progress) {
-        if self.is_satisfied(&progress) && self.satisfied.len() < NEIGHBOURS_MAX {
-            self.satisfied.insert(peer);
-        } else if self.departed.len() < NEIGHBOURS_MAX {
-            self.departed.insert(peer, progress);
-        }
-    }
-
-    fn timed_out(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn timed_out(&mut self, now: Instant, now_us: u64, out: &mut Vec<Action>) {
         if matches!(self.gate, Gate::Shut(until) if until <= now) {
             self.gate = Gate::Probing;
             out.push(Action::ReportStall {
                 unacked: self.unacked(),
             });
         }
+        if self.heads.take(now) {
+            self.send_head(now_us, out);
+        }
     }
 
     fn move_gate(&mut self, now: Instant) {
-        let ahead = self.pace().map_or(0, |pace| self.next_sequence - pace);
+        let ahead = self.audience.pace().map_or(0, |pace| self.ahead_of(pace));
         if ahead < WINDOW_FRAMES {
             self.gate = Gate::Open;
         } else if self.gate == Gate::Open {
@@ -371,16 +401,13 @@ impl Outbox {
         }
     }
 
-    /// What all but a few stragglers among the neighbours have acknowledged.
-    fn pace(&self) -> Option<u64> {
-        let mut acked: Vec<u64> = self.neighbours.values().map(|progress| progress.acked).collect();
-        let stragglers = stragglers(acked.len());
-        // Ascending: the slowest come first.
-        let (_, pace, _) = (!acked.is_empty()).then(|| acked.select_nth_unstable(stragglers))?;
-        Some(*pace)
+    /// Frames that the fastest neighbour has not acknowledged.
+    fn in_flight(&self) -> u64 {
+        self.audience.lead().map_or(0, |lead| self.ahead_of(lead))
     }
 
-    fn is_satisfied(&self, progress: &Progress) -> bool {
-        progress.acked == self.next_sequence && progress.acked > progress.baseline
+    /// Frames that end above this sequence number.
+    fn ahead_of(&self, acked: u64) -> u64 {
+        (self.ends.len() - self.ends.partition_point(|end| *end <= acked)) as u64
     }
 }

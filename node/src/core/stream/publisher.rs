@@ -1,15 +1,17 @@
 //! One publisher as one subscribed topic sees it: its current run, and the run before while that ends. Not whether its
 //! frames are new.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use libp2p::PeerId;
 use maille_proto::frame::Predecessor;
 
 use super::{
     ack::Pacer,
+    chain::Chain,
     frame::Frame,
     inbox::{Action, Counts, Delivery, Load, RESTART_GRACE},
+    pulse::Pulse,
     reorder::{Released, Reorder},
 };
 
@@ -20,6 +22,7 @@ pub(super) struct Publisher {
     /// The run before, of which frames may still be under way; the current one is kept back as long.
     ending: Option<Ending>,
     pacer: Pacer,
+    pulse: Pulse,
     /// The deadline that the inbox knows of.
     pub(super) registered: Option<Instant>,
 }
@@ -30,6 +33,19 @@ struct Run {
     reorder: Reorder,
     /// What the first frame of the run says about the run before, once it came.
     opening: Option<Option<Predecessor>>,
+    chain: Chain,
+    /// Its publisher contradicted itself: nothing of it is believed any more.
+    frozen: bool,
+}
+
+/// Whether a publisher may have signed a frame, in the light of what else it signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credit {
+    Honest,
+    /// It contradicts an earlier frame at this sequence number.
+    Contradicts(u64),
+    /// The run contradicted itself before.
+    Frozen,
 }
 
 #[derive(Debug)]
@@ -40,14 +56,67 @@ struct Ending {
 
 impl Publisher {
     /// A publisher met for the first time, by this frame, which is still to be accepted.
-    pub(super) fn met(frame: &Frame, now: Instant) -> Self {
+    pub(super) fn met(frame: &Frame, reorder: Reorder, now: Instant) -> Self {
         Self {
             id: frame.publisher,
-            current: Run::new(frame.incarnation, Reorder::met(frame.sequences().start, now)),
+            current: Run::new(frame.incarnation, reorder),
             ending: None,
             pacer: Pacer::default(),
+            pulse: Pulse::new(now),
             registered: None,
         }
+    }
+
+    /// Compares a frame with what is remembered of its run.
+    pub(super) fn credit(&self, frame: &Frame) -> Credit {
+        let ending = self.ending.as_ref().map(|ending| &ending.run);
+        let mut runs = ending.into_iter().chain([&self.current]);
+        match runs.find(|run| run.incarnation == frame.incarnation) {
+            Some(run) if run.frozen => Credit::Frozen,
+            Some(run) => run
+                .chain
+                .contradiction(frame)
+                .map_or(Credit::Honest, Credit::Contradicts),
+            None => Credit::Honest,
+        }
+    }
+
+    /// Believes nothing more of a run.
+    pub(super) fn freeze(&mut self, incarnation: u64) {
+        let ending = self.ending.as_mut().map(|ending| &mut ending.run);
+        for run in ending.into_iter().chain([&mut self.current]) {
+            if run.incarnation == incarnation {
+                run.frozen = true;
+                run.reorder.clear();
+            }
+        }
+    }
+
+    /// The sequence numbers `lost` of a run are nowhere to be had.
+    pub(super) fn lose(&mut self, incarnation: u64, lost: Range<u64>, now: Instant, out: &mut Vec<Action>) {
+        let ending = self.ending.as_mut().map(|ending| &mut ending.run);
+        let mut released = vec![];
+        for run in ending.into_iter().chain([&mut self.current]) {
+            if run.incarnation == incarnation && !run.frozen {
+                run.reorder.lose(lost.clone(), &mut released);
+            }
+        }
+        self.emit(incarnation, released, now, out);
+        self.acknowledge(now, out);
+    }
+
+    /// The current run is history below `next`; what was taken for its middle may be its start.
+    pub(super) fn settle(&mut self, incarnation: u64, next: u64, now: Instant, out: &mut Vec<Action>) {
+        if self.current.incarnation == incarnation && self.ending.is_none() {
+            let mut released = vec![];
+            self.current.reorder.settle(next, &mut released);
+            self.emit(incarnation, released, now, out);
+        }
+    }
+
+    /// The current run, and what of it is next.
+    pub(super) fn position(&self) -> (u64, Option<u64>) {
+        (self.current.incarnation, self.current.reorder.next())
     }
 
     pub(super) fn accept(
@@ -72,10 +141,13 @@ impl Publisher {
             counts.stale += 1;
             return;
         };
-        let incarnation = run.incarnation;
+        let (incarnation, is_head) = (run.incarnation, frame.is_head());
         let mut released = vec![];
         if !run.accept(frame, deliverer, now, &mut released) {
             counts.late += 1;
+        }
+        if is_current && self.pulse.heard(is_head, now) {
+            out.push(Action::Resumed { publisher: self.id });
         }
         self.emit(incarnation, released, now, out);
         if self.has_ended(now) {
@@ -100,6 +172,12 @@ impl Publisher {
         let mut released = vec![];
         self.current.reorder.expire(now, &mut released);
         self.emit(self.current.incarnation, released, now, out);
+        if let Some(since) = self.pulse.expire(now) {
+            out.push(Action::Silent {
+                publisher: self.id,
+                quiet: now.saturating_duration_since(since),
+            });
+        }
         self.acknowledge(now, out);
     }
 
@@ -137,6 +215,7 @@ impl Publisher {
         [
             self.current.reorder.deadline(),
             self.pacer.deadline(),
+            self.pulse.deadline(),
             ending.map(|ending| ending.until),
             ending.and_then(|ending| ending.run.reorder.deadline()),
         ]
@@ -160,14 +239,15 @@ impl Publisher {
         let Some(Ending { run, until }) = &self.ending else {
             return false;
         };
-        let complete = match self.current.opening {
-            // The first frame of the new run, which tells where this one ended, is still to come.
-            None => false,
-            Some(Some(end)) if end.incarnation == run.incarnation => {
-                run.reorder.next().is_some_and(|next| next >= end.next_sequence)
-            }
-            Some(_) => true,
-        };
+        let complete = run.frozen
+            || match self.current.opening {
+                // The first frame of the new run, which tells where this one ended, is still to come.
+                None => false,
+                Some(Some(end)) if end.incarnation == run.incarnation => {
+                    run.reorder.next().is_some_and(|next| next >= end.next_sequence)
+                }
+                Some(_) => true,
+            };
         *until <= now || (complete && run.reorder.held_frames() == 0)
     }
 
@@ -196,7 +276,8 @@ impl Publisher {
 
     fn emit(&mut self, incarnation: u64, released: Vec<Released>, now: Instant, out: &mut Vec<Action>) {
         // A run that has ended is acknowledged no more: its publisher has forgotten what it sent.
-        if incarnation == self.current.incarnation && !released.is_empty() {
+        let is_progress = |released: &Released| !matches!(released, Released::Missing(_));
+        if incarnation == self.current.incarnation && released.iter().any(is_progress) {
             let frames = released
                 .iter()
                 .filter(|released| matches!(released, Released::Frame(_)))
@@ -206,6 +287,12 @@ impl Publisher {
         for released in released {
             match released {
                 Released::Gap(missing) => out.push(Action::Gap {
+                    publisher: self.id,
+                    incarnation,
+                    from: missing.start,
+                    to: missing.end,
+                }),
+                Released::Missing(missing) => out.push(Action::Repair {
                     publisher: self.id,
                     incarnation,
                     from: missing.start,
@@ -252,10 +339,17 @@ impl Run {
             incarnation,
             reorder,
             opening: None,
+            chain: Chain::default(),
+            frozen: false,
         }
     }
 
     fn accept(&mut self, frame: Frame, deliverer: PeerId, now: Instant, released: &mut Vec<Released>) -> bool {
+        self.chain.insert(&frame);
+        if frame.is_head() {
+            self.reorder.expect(frame.sequences().start, now, released);
+            return true;
+        }
         if frame.sequences().start == 0 {
             self.opening = Some(frame.predecessor);
         }

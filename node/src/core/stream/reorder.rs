@@ -19,9 +19,13 @@ pub const SETTLE: Duration = Duration::from_millis(250);
 pub const SETTLE_YOUNG: Duration = Duration::from_secs(3);
 /// A run is young while its sequence numbers are below this: a publisher's window.
 pub const YOUNG_SEQUENCES: u64 = 256;
-/// How long a missing frame is waited for, counted from when the frame after it came. Where all are slow, a frame that was
-/// overtaken on another path may be that late; where its only path was cut, nobody resends it and waiting is in vain.
+/// How long a missing frame may just be late, overtaken on another path, before members are asked for it.
+pub const REPAIR_DELAY: Duration = Duration::from_millis(500);
+/// How long a missing frame is waited for, counted from when the frame after it came; shorter if it turns out that nobody
+/// has it. Where all are slow, a frame may be that late.
 pub const GAP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Gaps of one run that are known to be beyond repair before their turn comes.
+pub const LOST_MAX: usize = 64;
 /// Missing sequence numbers that are worth waiting for.
 pub const GAP_MAX: u64 = 65_536;
 /// Frames of one run that wait for an earlier one.
@@ -38,6 +42,8 @@ pub(super) enum Released {
     Frame(Held),
     /// These sequence numbers did not come in time.
     Gap(Range<u64>),
+    /// These are to be asked for.
+    Missing(Range<u64>),
 }
 
 /// A frame and how it came.
@@ -67,6 +73,14 @@ pub(super) struct Reorder {
     held_bytes: usize,
     /// When the lowest gap is given up.
     gap_due: Option<Instant>,
+    /// Up to here the run is known to go, by a head, and since when.
+    known: Option<(u64, Instant)>,
+    /// Gaps below this were asked for.
+    asked: u64,
+    /// When gaps are asked for.
+    ask_due: Option<Instant>,
+    /// Gaps that nobody can fill, by their start.
+    lost: BTreeMap<u64, u64>,
 }
 
 impl Reorder {
@@ -80,6 +94,11 @@ impl Reorder {
         Self::new(Start::Settling(now + settle))
     }
 
+    /// A run of which everything from `next` on is wanted.
+    pub(super) fn begun(next: u64) -> Self {
+        Self::new(Start::Begun(next))
+    }
+
     /// A run that is kept back until the one before it has ended.
     pub(super) fn kept() -> Self {
         Self::new(Start::Kept)
@@ -91,6 +110,10 @@ impl Reorder {
             held: BTreeMap::new(),
             held_bytes: 0,
             gap_due: None,
+            known: None,
+            asked: 0,
+            ask_due: None,
+            lost: BTreeMap::new(),
         }
     }
 
@@ -115,6 +138,28 @@ impl Reorder {
         true
     }
 
+    /// The run is known to go up to `next`: a head said so.
+    pub(super) fn expect(&mut self, next: u64, now: Instant, out: &mut Vec<Released>) {
+        if self.known.is_none_or(|(known, _)| known < next) {
+            self.known = Some((next, now));
+        }
+        self.drain(out);
+    }
+
+    /// Nobody has these: there is nothing to wait for.
+    pub(super) fn lose(&mut self, lost: Range<u64>, out: &mut Vec<Released>) {
+        self.lost.insert(lost.start, lost.end);
+        if self.lost.len() > LOST_MAX {
+            self.lost.pop_last();
+        }
+        self.drain(out);
+    }
+
+    /// Forgets what is held: nothing of the run is believed any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(Start::Begun(self.next().unwrap_or_default()));
+    }
+
     /// Whether something must be given up before anything else is taken.
     pub(super) fn is_full(&self) -> bool {
         self.held.len() > HELD_FRAMES_MAX || self.held_bytes > HELD_BYTES_MAX
@@ -122,14 +167,17 @@ impl Reorder {
 
     /// Gives up what is due.
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Released>) {
-        while self.deadline().is_some_and(|due| due <= now) {
+        while self.patience_ends().is_some_and(|due| due <= now) {
             self.give_up(out);
+        }
+        if self.ask_due.is_some_and(|due| due <= now) {
+            self.ask(now, out);
         }
     }
 
-    /// Gives up the lowest gap, or begins with the lowest frame. Does nothing only if nothing is held.
+    /// Gives up the lowest gap, or begins with the lowest frame. Does nothing only if nothing is held or known.
     pub(super) fn give_up(&mut self, out: &mut Vec<Released>) {
-        let Some(&lowest) = self.held.keys().next() else {
+        let Some(lowest) = self.above_the_gap() else {
             return;
         };
         match self.start {
@@ -142,16 +190,55 @@ impl Reorder {
         }
     }
 
-    /// Releases everything, with the gaps in it; `end`, where known, is the sequence number that would have been next.
+    /// What is next after what is missing: the lowest frame held, or the end that is known.
+    fn above_the_gap(&self) -> Option<u64> {
+        let known = self.known.map(|(known, _)| known);
+        let known = known.filter(|known| self.next().is_none_or(|next| next < *known));
+        self.held.keys().next().copied().or(known)
+    }
+
+    /// Asks for every gap that is old enough and was not asked for.
+    fn ask(&mut self, now: Instant, out: &mut Vec<Released>) {
+        self.ask_due = None;
+        let Start::Begun(mut next) = self.start else { return };
+        let frames = self.held.values().map(|held| (held.frame.sequences(), held.arrived));
+        let end = self.known.map(|(known, since)| (known..known, since));
+        for (sequences, since) in frames.chain(end) {
+            let gap = next.max(self.asked)..sequences.start;
+            next = next.max(sequences.end);
+            if gap.is_empty() {
+                continue;
+            }
+            if since + REPAIR_DELAY > now {
+                self.ask_due = Some(since + REPAIR_DELAY);
+                self.asked = self.asked.max(gap.start);
+                return;
+            }
+            out.push(Released::Missing(gap));
+        }
+        self.asked = self.asked.max(next);
+    }
+
+    /// Releases everything, with the gaps in it; `end`, where known, is the sequence number that would have been next. A head
+    /// may have told as well.
     pub(super) fn finish(&mut self, end: Option<u64>, out: &mut Vec<Released>) {
         while !self.held.is_empty() {
             self.give_up(out);
         }
+        let end = end.max(self.known.map(|(known, _)| known));
         if let (Start::Begun(next), Some(end)) = (self.start, end)
             && next < end
         {
             out.push(Released::Gap(next..end));
             self.start = Start::Begun(end);
+        }
+    }
+
+    /// Begins with `next` if it is not known yet with what: what lies below is history.
+    pub(super) fn settle(&mut self, next: u64, out: &mut Vec<Released>) {
+        let lowest = self.held.keys().next();
+        if matches!(self.start, Start::Settling(_)) && lowest.is_none_or(|lowest| next <= *lowest) {
+            self.begin(next, out);
         }
     }
 
@@ -178,42 +265,72 @@ impl Reorder {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
+        self.patience_ends().into_iter().chain(self.ask_due).min()
+    }
+
+    fn patience_ends(&self) -> Option<Instant> {
         match self.start {
-            Start::Settling(until) if !self.held.is_empty() => Some(until),
+            Start::Settling(until) if self.above_the_gap().is_some() => Some(until),
             Start::Begun(_) => self.gap_due,
             Start::Settling(_) | Start::Kept => None,
         }
     }
 
-    /// Releases what is next, and reports gaps that are too wide to wait for.
+    /// Releases what is next, and reports gaps that are too wide to wait for, or in vain.
     fn drain(&mut self, out: &mut Vec<Released>) {
         let Start::Begun(before) = self.start else {
             return;
         };
         let mut next = before;
-        while let Some(lowest) = self.held.first_entry() {
-            let first = *lowest.key();
-            if first > next && first - next <= GAP_MAX {
-                break;
-            }
-            let held = lowest.remove();
-            self.held_bytes -= held_bytes(&held.frame);
-            if first < next {
-                // Overlaps what has left: a publisher that cuts its records into frames in two ways.
+        while let Some(above) = self.held.keys().next().copied().or(self.known.map(|(known, _)| known)) {
+            if above > next {
+                let lost = self.lost_from(next).unwrap_or(next).min(above);
+                let given_up = if above - next > GAP_MAX { above } else { lost };
+                if given_up == next {
+                    break;
+                }
+                out.push(Released::Gap(next..given_up));
+                next = given_up;
                 continue;
             }
-            if first > next {
-                out.push(Released::Gap(next..first));
+            let Some((_, held)) = self.held.pop_first() else { break };
+            self.held_bytes -= held_bytes(&held.frame);
+            if above < next {
+                // Overlaps what has left: a publisher that cuts its records into frames in two ways.
+                continue;
             }
             next = held.frame.sequences().end;
             out.push(Released::Frame(held));
         }
         self.start = Start::Begun(next);
+        self.lost.retain(|_, end| *end > next);
         // The frame right after the gap stands for all later ones. While the gap stays, frames that come into it must not
         // prolong the wait.
-        if next != before || self.gap_due.is_none() || self.held.is_empty() {
-            self.gap_due = self.held.values().next().map(|after| after.arrived + GAP_TIMEOUT);
+        let waits_since = match self.held.values().next() {
+            Some(after) => Some(after.arrived),
+            None => self.known.filter(|(known, _)| *known > next).map(|(_, since)| since),
+        };
+        if next != before || self.gap_due.is_none() || waits_since.is_none() {
+            self.gap_due = waits_since.map(|since| since + GAP_TIMEOUT);
         }
+        if waits_since.is_none() {
+            self.ask_due = None;
+        } else if self.ask_due.is_none() {
+            self.ask_due = self.newest().map(|since| since + REPAIR_DELAY);
+        }
+    }
+
+    /// When the highest frame came, or the head above it, if gaps below it were not looked at yet.
+    fn newest(&self) -> Option<Instant> {
+        let highest = self.held.last_key_value().map(|(first, held)| (*first, held.arrived));
+        let (above, since) = highest.into_iter().chain(self.known).max()?;
+        (above > self.asked).then_some(since)
+    }
+
+    /// Where the gaps that nobody can fill end, if one of them begins at `next` or before.
+    fn lost_from(&self, next: u64) -> Option<u64> {
+        let (_, end) = self.lost.range(..=next).next_back()?;
+        Some(*end).filter(|end| *end > next)
     }
 }
 

@@ -95,7 +95,7 @@ pub struct Unsigned {
     pub content_type: String,
     /// Milliseconds after which the records lose their worth; 0: never.
     pub lifetime_ms: u32,
-    /// The records: at least one.
+    /// The records; none makes a head.
     pub records: Vec<Record>,
 }
 

@@ -63,14 +63,14 @@ impl Default for Seen {
 impl Seen {
     /// Decides about a frame, and notes that it was seen if it is to be forwarded.
     pub fn verdict(&mut self, frame: &Frame, deliverer: PeerId, now: Instant) -> Verdict {
-        let (publisher, incarnation, sequences) = (frame.publisher, frame.incarnation, frame.sequences());
+        let (publisher, incarnation) = (frame.publisher, frame.incarnation);
         let runs = self.publishers.peek_mut(&publisher);
         let known = runs.and_then(|runs| runs.find(incarnation));
-        if let Some(ranges) = known {
-            if ranges.overlaps(sequences.start, sequences.end) {
+        if let Some(run) = known {
+            if !run.is_news(frame) {
                 return Verdict::Duplicate;
             }
-            ranges.insert(sequences.start, sequences.end);
+            run.note(frame);
             // Only what is new counts as a sign of life: copies are for anybody to send.
             self.publishers.touch(&publisher);
             return Verdict::Forward;
@@ -98,7 +98,7 @@ impl Seen {
             .publishers
             .peek_mut(&publisher)
             .expect("inserted if it was not there");
-        runs.start(incarnation).insert(sequences.start, sequences.end);
+        runs.start(incarnation).note(frame);
         Verdict::Forward
     }
 
@@ -119,12 +119,39 @@ impl Seen {
     }
 }
 
+/// What was seen of one run.
+#[derive(Debug, Default)]
+struct Run {
+    ranges: Ranges,
+    /// The latest head: the next sequence number, and when it was sent.
+    head: (u64, u64),
+}
+
+impl Run {
+    fn is_news(&self, frame: &Frame) -> bool {
+        let sequences = frame.sequences();
+        match frame.is_head() {
+            // Heads never go back, and repeat themselves with a later time.
+            true => (sequences.start, frame.sent_us) > self.head,
+            false => !self.ranges.overlaps(sequences.start, sequences.end),
+        }
+    }
+
+    fn note(&mut self, frame: &Frame) {
+        let sequences = frame.sequences();
+        match frame.is_head() {
+            true => self.head = (sequences.start, frame.sent_us),
+            false => self.ranges.insert(sequences.start, sequences.end),
+        }
+    }
+}
+
 /// The latest runs of one publisher, the latest last.
 #[derive(Debug, Default)]
-struct Runs(Vec<(u64, Ranges)>);
+struct Runs(Vec<(u64, Run)>);
 
 impl Runs {
-    fn find(&mut self, incarnation: u64) -> Option<&mut Ranges> {
+    fn find(&mut self, incarnation: u64) -> Option<&mut Run> {
         self.0.iter_mut().find(|run| run.0 == incarnation).map(|run| &mut run.1)
     }
 
@@ -133,9 +160,9 @@ impl Runs {
         self.0.len() >= RUNS_MAX && self.0.iter().all(|run| run.0 > incarnation)
     }
 
-    fn start(&mut self, incarnation: u64) -> &mut Ranges {
+    fn start(&mut self, incarnation: u64) -> &mut Run {
         let place = self.0.partition_point(|run| run.0 < incarnation);
-        self.0.insert(place, (incarnation, Ranges::default()));
+        self.0.insert(place, (incarnation, Run::default()));
         if self.0.len() > RUNS_MAX {
             self.0.remove(0);
         }
@@ -216,6 +243,23 @@ mod tests {
             Verdict::Forward
         );
         assert_eq!(seen.verdict(&frame(1, 7, 8), peer(100), now), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn heads_pass_once_each_and_never_go_back() {
+        let (mut seen, now) = (Seen::default(), Instant::now());
+        let mut verdict = |next, sent_us| {
+            let head = Frame::unsigned_head(peer(1), 7, next, sent_us);
+            seen.verdict(&head, peer(100), now)
+        };
+        assert_eq!(verdict(5, 10), Verdict::Forward);
+        assert_eq!(verdict(5, 10), Verdict::Duplicate);
+        assert_eq!(verdict(5, 20), Verdict::Forward);
+        assert_eq!(verdict(4, 30), Verdict::Duplicate, "an old one, or a lie");
+        assert_eq!(verdict(6, 15), Verdict::Forward, "its clock stepped back");
+        assert_eq!(verdict(6, 15), Verdict::Duplicate);
+        assert_eq!(verdict(5, 40), Verdict::Duplicate);
+        assert_eq!(seen.verdict(&frame(1, 7, 3), peer(100), now), Verdict::Forward);
     }
 
     #[test]

@@ -88,11 +88,20 @@ impl Clocked {
         self.give(Input::Received { frame, deliverer });
     }
 
-    /// What it did since last asked, without what it passed on.
+    /// What it did since last asked, without what it passed on, acknowledged or asked for, or noticed of silence.
     pub(super) fn events(&mut self) -> Vec<Action> {
         let done = self.done.drain(..).map(|(_, action)| action);
-        done.filter(|action| !matches!(action, Action::Forward { .. } | Action::Ack { .. }))
-            .collect()
+        done.filter(|action| {
+            !matches!(
+                action,
+                Action::Forward { .. }
+                    | Action::Ack { .. }
+                    | Action::Repair { .. }
+                    | Action::Silent { .. }
+                    | Action::Resumed { .. }
+            )
+        })
+        .collect()
     }
 
     fn expire(&mut self, due: Instant) {
@@ -102,7 +111,7 @@ impl Clocked {
         assert!(next.is_none_or(|next| next > due), "a deadline that stays");
     }
 
-    fn give(&mut self, input: Input) {
+    pub(super) fn give(&mut self, input: Input) {
         let mut out = vec![];
         self.inbox.handle(input, self.now, &mut out);
         let ms = u64::try_from((self.now - self.start).as_millis()).unwrap();

@@ -162,7 +162,6 @@ fn sizes_are_checked_first() {
         ..Record::default()
     };
     for records in [
-        vec![],
         vec![too_large],
         vec![long_key],
         vec![largest.clone(), largest],

@@ -120,11 +120,12 @@ fn hoarders_fill_no_more_than_the_topic_has() {
 #[test]
 fn forged_copies_do_not_shadow_the_real_frame() {
     let mut clocked = Clocked::new();
+    let mut previous = None;
     for sequence in 0..20 {
         let real = Unsigned {
             incarnation: 5,
             first_sequence: sequence,
-            previous: (sequence > 0).then_some([1; 32]),
+            previous,
             records: vec![Record {
                 key: None,
                 payload: b"12.50".to_vec(),
@@ -132,6 +133,7 @@ fn forged_copies_do_not_shadow_the_real_frame() {
             ..Unsigned::default()
         };
         let real = real.seal(&signing_key(1), &context()).unwrap();
+        previous = Some(real.body_hash);
         for number in 0..50_u8 {
             // The same header: only the payload, or only the signature.
             let mut forged = real.wire.to_vec();

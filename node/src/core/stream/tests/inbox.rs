@@ -12,13 +12,13 @@ use crate::core::stream::{
     testing::{Clocked, cases, peer},
 };
 
-const RELAY: u32 = 99;
+pub(super) const RELAY: u32 = 99;
 
-fn frame(incarnation: u64, sequence: u64) -> Frame {
+pub(super) fn frame(incarnation: u64, sequence: u64) -> Frame {
     Frame::unsigned(peer(1), incarnation, sequence..sequence + 1)
 }
 
-fn after(mut frame: Frame, incarnation: u64, next_sequence: u64) -> Frame {
+pub(super) fn after(mut frame: Frame, incarnation: u64, next_sequence: u64) -> Frame {
     frame.predecessor = Some(Predecessor {
         incarnation,
         next_sequence,
@@ -27,7 +27,7 @@ fn after(mut frame: Frame, incarnation: u64, next_sequence: u64) -> Frame {
 }
 
 /// `d5.3` for record 3 of run 5, `g5.4-7` for a gap, `r6` for a new run.
-fn story(clocked: &mut Clocked) -> String {
+pub(super) fn story(clocked: &mut Clocked) -> String {
     let words = clocked.events().into_iter().map(|action| match action {
         Action::Deliver(delivery) => format!("d{}.{}", delivery.incarnation, delivery.sequence),
         Action::Gap {
@@ -41,7 +41,7 @@ fn story(clocked: &mut Clocked) -> String {
 }
 
 /// Receives these sequence numbers of run 5 at these milliseconds.
-fn received(arrivals: &[(u64, u64)]) -> Clocked {
+pub(super) fn received(arrivals: &[(u64, u64)]) -> Clocked {
     let mut clocked = Clocked::new();
     for (ms, sequence) in arrivals {
         clocked.receive(*ms, frame(5, *sequence), peer(RELAY));
@@ -331,7 +331,12 @@ proptest! {
                     prop_assert!(*next > run.acked, "never twice, never back");
                     run.acked = *next;
                 }
-                Action::Penalise { .. } => prop_assert!(false, "nobody did anything"),
+                Action::Repair { publisher, incarnation, from, to } => {
+                    let run = heard.entry((*publisher, *incarnation)).or_default();
+                    prop_assert!(from < to && *from >= run.next, "only what is still waited for");
+                }
+                Action::Silent { .. } | Action::Resumed { .. } => {}
+                Action::Fork { .. } | Action::Penalise { .. } => prop_assert!(false, "nobody did anything"),
             }
         }
         prop_assert_eq!(forwarded, distinct.len());

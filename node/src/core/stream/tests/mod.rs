@@ -4,3 +4,5 @@ mod frame;
 mod hostile;
 mod inbox;
 mod outbox;
+mod repair;
+mod window;

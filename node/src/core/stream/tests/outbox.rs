@@ -7,45 +7,61 @@ use std::{
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use maille_proto::{DecodeError, RECORD_BYTES_MAX, SIGNATURE_BYTES, decode_frame_body, frame::Predecessor};
-use proptest::prelude::*;
+use maille_proto::{RECORD_BYTES_MAX, SIGNATURE_BYTES, decode_frame_body, frame::Predecessor};
 
 use crate::core::stream::{
-    BodyError, Frame, Outbox, SealedFrame, Tail,
+    Frame, Outbox, SealedFrame, Tail,
+    batch::{BATCH_BYTES, IN_FLIGHT_FRAMES, LINGER},
+    heads::HEAD_DELAY,
     inbox::{self, Inbox},
     outbox::{Action, Input, Refusal, STALL_TIMEOUT, WINDOW_FRAMES},
-    testing::{cases, context, peer, signing_key},
+    testing::{context, peer, signing_key},
 };
 
-fn outbox(before: Option<Tail>) -> Outbox {
+pub(super) fn outbox(before: Option<Tail>) -> Outbox {
     Outbox::new(signing_key(1), context(), "text/plain".into(), 50, before)
 }
 
-fn give(outbox: &mut Outbox, input: Input, now: Instant) -> Vec<Action> {
+pub(super) fn give(outbox: &mut Outbox, input: Input, now: Instant) -> Vec<Action> {
     let mut out = vec![];
     outbox.handle(input, now, &mut out);
     out
 }
 
-fn publish(outbox: &mut Outbox, now: Instant) -> SealedFrame {
-    match publish_bytes(outbox, Bytes::from_static(b"tick"), now) {
-        Action::Send { frame, .. } => frame,
+fn published(payload: impl Into<Bytes>) -> Input {
+    Input::Published {
+        key: Some(Bytes::from_static(b"k")),
+        payload: payload.into(),
+        sent_us: 77,
+    }
+}
+
+/// A record and its frame, which leaves at once.
+pub(super) fn publish(outbox: &mut Outbox, now: Instant) -> SealedFrame {
+    match &mut give(outbox, published(&b"tick"[..]), now)[..] {
+        [Action::Send { frame, .. }] => frame.clone(),
         other => panic!("{other:?}"),
     }
 }
 
-fn publish_bytes(outbox: &mut Outbox, payload: Bytes, now: Instant) -> Action {
-    let published = Input::Published {
-        key: Some(Bytes::from_static(b"k")),
-        payload,
-        sent_us: 77,
-    };
-    let mut out = give(outbox, published, now);
-    assert_eq!(out.len(), 1, "{out:?}");
-    out.remove(0)
+/// A record whose frame leaves at once because it is full.
+fn publish_frame(outbox: &mut Outbox, now: Instant) -> SealedFrame {
+    match &mut give(outbox, published(vec![0; BATCH_BYTES]), now)[..] {
+        [Action::Send { frame, .. }] => frame.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
-fn ack(outbox: &mut Outbox, number: u32, next: u64, now: Instant) {
+/// Whether one more frame would leave.
+pub(super) fn is_open(outbox: &Outbox) -> bool {
+    !outbox.is_shut()
+}
+
+fn timed_out(outbox: &mut Outbox, now: Instant) -> Vec<Action> {
+    give(outbox, Input::TimedOut { now_us: 99 }, now)
+}
+
+pub(super) fn ack(outbox: &mut Outbox, number: u32, next: u64, now: Instant) {
     assert_eq!(
         give(
             outbox,
@@ -60,8 +76,15 @@ fn ack(outbox: &mut Outbox, number: u32, next: u64, now: Instant) {
     );
 }
 
-fn subscribe(outbox: &mut Outbox, number: u32, now: Instant) {
+pub(super) fn subscribe(outbox: &mut Outbox, number: u32, now: Instant) {
     assert_eq!(give(outbox, Input::Subscribed { peer: peer(number) }, now), []);
+}
+
+/// What it does at a deadline, heads apart.
+pub(super) fn stalls(outbox: &mut Outbox, now: Instant) -> Vec<Action> {
+    let is_head = |action: &Action| matches!(action, Action::Send { sequences, .. } if sequences.is_empty());
+    let done = timed_out(outbox, now).into_iter();
+    done.filter(|action| !is_head(action)).collect()
 }
 
 #[test]
@@ -105,10 +128,80 @@ fn nobody_is_not_waited_for() {
     for _ in 0..1_000 {
         publish(&mut outbox, now);
     }
-    assert!(outbox.has_room());
+    assert!(outbox.has_room() && is_open(&outbox));
     assert_eq!(
         (outbox.next_deadline(), outbox.unacked(), outbox.acked_by()),
-        (None, 0, 0)
+        (Some(now + HEAD_DELAY), 0, 0)
+    );
+}
+
+#[test]
+fn records_gather_while_frames_are_under_way() {
+    let now = Instant::now();
+    let mut outbox = outbox(None);
+    subscribe(&mut outbox, 1, now);
+    for sequence in 0..IN_FLIGHT_FRAMES {
+        let frame = Frame::open(publish(&mut outbox, now).wire, &context()).unwrap();
+        assert_eq!(frame.sequences(), sequence..sequence + 1, "leaves at once");
+    }
+    for _ in 0..100 {
+        assert_eq!(give(&mut outbox, published(&b"tick"[..]), now), []);
+    }
+    assert_eq!((outbox.gathered(), outbox.next_deadline()), (100, Some(now + LINGER)));
+    assert_eq!(timed_out(&mut outbox, now + LINGER / 2), []);
+    let [Action::Send { sequences, frame }] = &timed_out(&mut outbox, now + LINGER)[..] else {
+        panic!("one frame");
+    };
+    let first = IN_FLIGHT_FRAMES;
+    assert_eq!(*sequences, first..first + 100);
+    let frame = Frame::open(frame.wire.clone(), &context()).unwrap();
+    assert_eq!((frame.records().count(), frame.sent_us), (100, 77));
+
+    // An acknowledgement ends the wait as well.
+    assert_eq!(give(&mut outbox, published(&b"tick"[..]), now + LINGER), []);
+    let acked = Input::Acked {
+        peer: peer(1),
+        incarnation: 50,
+        next: first + 100,
+    };
+    assert_eq!(give(&mut outbox, acked, now + LINGER).len(), 1);
+    assert_eq!((outbox.gathered(), outbox.next_sequence()), (0, first + 101));
+
+    // What still gathers leaves with the publisher.
+    for _ in 0..IN_FLIGHT_FRAMES + 2 {
+        give(&mut outbox, published(&b"tick"[..]), now + LINGER);
+    }
+    assert!(outbox.gathered() > 0);
+    assert_eq!(give(&mut outbox, Input::Leaving, now + LINGER).len(), 1);
+    assert_eq!(outbox.gathered(), 0);
+}
+
+#[test]
+fn heads_say_where_the_run_stands_and_are_no_links() {
+    let start = Instant::now();
+    let mut outbox = outbox(None);
+    let first = publish(&mut outbox, start);
+    let mut heads = vec![];
+    for ms in 0..100_000 {
+        let now = start + Duration::from_millis(ms);
+        if outbox.next_deadline().is_some_and(|due| due <= now) {
+            let [Action::Send { sequences, frame }] = &timed_out(&mut outbox, now)[..] else {
+                panic!("a head at {ms} ms");
+            };
+            assert_eq!(*sequences, 1..1);
+            let head = Frame::open(frame.wire.clone(), &context()).unwrap();
+            assert!(head.is_head());
+            assert_eq!((head.sequences(), head.previous), (1..1, Some(first.body_hash)));
+            assert_eq!(head.sent_us, 99);
+            heads.push(ms);
+        }
+    }
+    assert_eq!(heads, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000]);
+    let second = Frame::open(publish(&mut outbox, start).wire, &context()).unwrap();
+    assert_eq!(
+        second.previous,
+        Some(first.body_hash),
+        "the frame after heads links to the one before them"
     );
 }
 
@@ -117,16 +210,12 @@ fn a_record_that_cannot_travel_takes_no_number() {
     let now = Instant::now();
     let mut outbox = outbox(None);
     publish(&mut outbox, now);
-    let refused = publish_bytes(&mut outbox, vec![0; RECORD_BYTES_MAX + 1].into(), now);
-    assert!(
-        matches!(
-            refused,
-            Action::Refuse {
-                why: Refusal::Body(BodyError::Decode(DecodeError::Length { .. }))
-            }
-        ),
-        "{refused:?}"
-    );
+    let refused = give(&mut outbox, published(vec![0; RECORD_BYTES_MAX + 1]), now);
+    let why = Refusal::TooLarge {
+        key_bytes: 1,
+        payload_bytes: RECORD_BYTES_MAX + 1,
+    };
+    assert_eq!(refused, [Action::Refuse { why }]);
     let next = Frame::open(publish(&mut outbox, now).wire, &context()).unwrap();
     assert_eq!(next.sequences(), 1..2);
 }
@@ -135,21 +224,27 @@ fn a_record_that_cannot_travel_takes_no_number() {
 fn of_two_neighbours_the_window_follows_the_faster() {
     let now = Instant::now();
     let mut outbox = outbox(None);
-    publish(&mut outbox, now);
+    publish_frame(&mut outbox, now);
     subscribe(&mut outbox, 1, now);
     subscribe(&mut outbox, 2, now);
     for _ in 0..WINDOW_FRAMES {
-        assert!(outbox.has_room());
-        publish(&mut outbox, now);
+        assert!(is_open(&outbox));
+        publish_frame(&mut outbox, now);
     }
-    assert!(!outbox.has_room());
-    let refused = publish_bytes(&mut outbox, Bytes::new(), now);
-    assert_eq!(refused, Action::Refuse { why: Refusal::NoRoom });
-    ack(&mut outbox, 1, 11, now);
-    for _ in 0..10 {
-        publish(&mut outbox, now);
+    assert!(!is_open(&outbox));
+    assert!(outbox.has_room(), "for what gathers meanwhile");
+    assert_eq!(give(&mut outbox, published(vec![0; BATCH_BYTES]), now), []);
+    assert!(!outbox.has_room(), "a frame's worth, no more");
+    let acked = Input::Acked {
+        peer: peer(1),
+        incarnation: 50,
+        next: 11,
+    };
+    assert_eq!(give(&mut outbox, acked, now).len(), 1);
+    for _ in 0..9 {
+        publish_frame(&mut outbox, now);
     }
-    assert!(!outbox.has_room());
+    assert!(!is_open(&outbox));
     assert_eq!(outbox.unacked(), 266, "the slowest has acknowledged nothing");
     assert_eq!(
         (outbox.spread(0), outbox.spread(1), outbox.spread(10), outbox.spread(11)),
@@ -158,9 +253,9 @@ fn of_two_neighbours_the_window_follows_the_faster() {
 
     // The fastest leaves: the other is now the fastest, and far behind.
     give(&mut outbox, Input::Gone { peer: peer(1) }, now);
-    assert!(!outbox.has_room());
+    assert!(!is_open(&outbox));
     ack(&mut outbox, 2, 267, now);
-    assert!(outbox.has_room());
+    assert!(is_open(&outbox));
     assert_eq!((outbox.unacked(), outbox.acked_by()), (0, 1));
     subscribe(&mut outbox, 3, now);
     assert_eq!(
@@ -174,7 +269,7 @@ fn of_two_neighbours_the_window_follows_the_faster() {
     assert_eq!(outbox.acked_by(), 1);
     subscribe(&mut outbox, 2, now);
     assert_eq!(outbox.acked_by(), 1);
-    publish(&mut outbox, now);
+    publish_frame(&mut outbox, now);
     assert_eq!((outbox.acked_by(), outbox.unacked()), (0, 1));
 }
 
@@ -184,7 +279,7 @@ fn acknowledgements_are_not_believed_blindly() {
     let mut outbox = outbox(None);
     subscribe(&mut outbox, 1, now);
     for _ in 0..WINDOW_FRAMES {
-        publish(&mut outbox, now);
+        publish_frame(&mut outbox, now);
     }
     ack(&mut outbox, 1, 257, now);
     ack(&mut outbox, 1, u64::MAX, now);
@@ -199,14 +294,14 @@ fn acknowledgements_are_not_believed_blindly() {
         now,
     );
     assert_eq!(
-        (outbox.has_room(), outbox.unacked(), outbox.acks_ignored()),
+        (is_open(&outbox), outbox.unacked(), outbox.acks_ignored()),
         (false, 256, 4)
     );
     ack(&mut outbox, 1, 200, now);
     ack(&mut outbox, 1, 199, now);
     ack(&mut outbox, 1, 0, now);
     assert_eq!(
-        (outbox.has_room(), outbox.unacked(), outbox.acks_ignored()),
+        (is_open(&outbox), outbox.unacked(), outbox.acks_ignored()),
         (true, 56, 6)
     );
 }
@@ -218,29 +313,27 @@ fn a_lost_acknowledgement_does_not_stop_a_publisher() {
     subscribe(&mut outbox, 1, start);
     subscribe(&mut outbox, 2, start);
     for _ in 0..WINDOW_FRAMES {
-        publish(&mut outbox, start);
+        publish_frame(&mut outbox, start);
     }
     let mut now = start;
     for probe in 0..3 {
-        assert_eq!(outbox.next_deadline(), Some(now + STALL_TIMEOUT));
-        assert_eq!(give(&mut outbox, Input::TimedOut, now + STALL_TIMEOUT / 2), [], "early");
-        assert!(!outbox.has_room());
+        assert!(outbox.next_deadline().is_some_and(|due| due <= now + STALL_TIMEOUT));
+        assert_eq!(stalls(&mut outbox, now + STALL_TIMEOUT / 2), [], "early");
+        assert!(!is_open(&outbox));
         now += STALL_TIMEOUT;
-        assert_eq!(
-            give(&mut outbox, Input::TimedOut, now),
-            [Action::ReportStall { unacked: 256 + probe }]
-        );
-        assert!(outbox.has_room());
-        publish(&mut outbox, now);
-        assert!(!outbox.has_room(), "one frame, no more");
+        assert_eq!(stalls(&mut outbox, now), [Action::ReportStall { unacked: 256 + probe }]);
+        assert!(is_open(&outbox));
+        publish_frame(&mut outbox, now);
+        assert!(!is_open(&outbox), "one frame, no more");
     }
     // Of two only the faster opens the window: one far behind must not delay the next probe for ever.
     ack(&mut outbox, 1, 2, now);
     now += Duration::from_secs(20);
     ack(&mut outbox, 2, 1, now);
-    assert_eq!(outbox.next_deadline(), Some(now + Duration::from_secs(10)));
+    assert_eq!(stalls(&mut outbox, now + Duration::from_secs(9)), []);
+    assert_eq!(stalls(&mut outbox, now + Duration::from_secs(10)).len(), 1);
     ack(&mut outbox, 1, 259, now);
-    assert!(outbox.has_room() && outbox.next_deadline().is_none());
+    assert!(is_open(&outbox));
 }
 
 #[test]
@@ -251,18 +344,18 @@ fn of_eight_neighbours_six_open_the_window_and_the_two_slowest_do_not_count() {
         subscribe(&mut outbox, number, now);
     }
     for _ in 0..WINDOW_FRAMES {
-        publish(&mut outbox, now);
+        publish_frame(&mut outbox, now);
     }
     for number in 1..=5 {
         ack(&mut outbox, number, 200, now);
     }
-    assert!(!outbox.has_room(), "three of eight are too many to leave behind");
+    assert!(!is_open(&outbox), "three of eight are too many to leave behind");
     ack(&mut outbox, 6, 100, now);
     for _ in 0..100 {
-        assert!(outbox.has_room());
-        publish(&mut outbox, now);
+        assert!(is_open(&outbox));
+        publish_frame(&mut outbox, now);
     }
-    assert!(!outbox.has_room(), "256 ahead of the sixth");
+    assert!(!is_open(&outbox), "256 ahead of the sixth");
 }
 
 #[test]
@@ -271,8 +364,8 @@ fn the_last_acknowledgement_of_one_that_left_still_counts() {
     let mut outbox = outbox(None);
     subscribe(&mut outbox, 1, now);
     subscribe(&mut outbox, 2, now);
-    publish(&mut outbox, now);
-    publish(&mut outbox, now);
+    publish_frame(&mut outbox, now);
+    publish_frame(&mut outbox, now);
     // Leaving and acknowledging travel on different streams.
     give(&mut outbox, Input::Gone { peer: peer(1) }, now);
     ack(&mut outbox, 1, 1, now);
@@ -281,7 +374,7 @@ fn the_last_acknowledgement_of_one_that_left_still_counts() {
     assert_eq!((outbox.acked_by(), outbox.acks_ignored()), (1, 0));
     ack(&mut outbox, 2, 2, now);
     assert_eq!(outbox.acked_by(), 2);
-    publish(&mut outbox, now);
+    publish_frame(&mut outbox, now);
     ack(&mut outbox, 1, 3, now);
     assert_eq!(
         (outbox.acked_by(), outbox.acks_ignored()),
@@ -325,102 +418,12 @@ fn from_outbox_to_inboxes_and_back() {
         }
     };
     for _ in 0..700 {
-        assert!(outbox.has_room(), "acknowledged in time, every 256 frames");
-        let wire = publish(&mut outbox, now).wire;
+        assert!(is_open(&outbox), "acknowledged in time, every 256 frames");
+        let wire = publish_frame(&mut outbox, now).wire;
         round(&mut outbox, now, Some(wire));
     }
     assert_eq!((outbox.unacked(), outbox.acked_by()), (700 - 512, 0));
     round(&mut outbox, now + inbox::ACK_DELAY, None);
     assert_eq!((outbox.unacked(), outbox.acked_by()), (0, 3));
     assert_eq!(delivered, 2_100);
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Publish(u16),
-    Ack { peer: u32, part: f64 },
-    Subscribe(u32),
-    Gone(u32),
-    Wait(u64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => (1_u16..400).prop_map(Step::Publish),
-        // Also beyond what was sent, and back.
-        5 => (0_u32..4, 0.0..1.3).prop_map(|(peer, part)| Step::Ack { peer, part }),
-        2 => (0_u32..4).prop_map(Step::Subscribe),
-        1 => (0_u32..4).prop_map(Step::Gone),
-        1 => (0_u64..40).prop_map(Step::Wait),
-    ]
-}
-
-/// The model's own way to what all but the stragglers have acknowledged: of 2 to 7 neighbours, one may be slow.
-fn pace(acked: &BTreeMap<PeerId, u64>) -> Option<u64> {
-    let needed = if acked.len() > 1 { acked.len() - 1 } else { 1 };
-    let at_least = |next: u64| acked.values().filter(|acked| **acked >= next).count() >= needed;
-    acked.values().copied().filter(|next| at_least(*next)).max()
-}
-
-proptest! {
-    #![proptest_config(cases(40))]
-
-    #[test]
-    fn never_further_ahead_and_never_stuck(steps in prop::collection::vec(step(), 1..40)) {
-        let mut now = Instant::now();
-        let mut outbox = outbox(None);
-        let mut acked: BTreeMap<PeerId, u64> = BTreeMap::new();
-        let mut probes = 0;
-        for step in steps {
-            match step {
-                Step::Publish(count) => for _ in 0..count {
-                    if !outbox.has_room() {
-                        break;
-                    }
-                    let ahead = pace(&acked).map_or(0, |pace| outbox.next_sequence() + 1 - pace);
-                    if ahead > WINDOW_FRAMES {
-                        prop_assert!(probes > 0, "{} ahead", ahead);
-                        probes -= 1;
-                    }
-                    publish(&mut outbox, now);
-                },
-                Step::Ack { peer: number, part } => {
-                    let sent = outbox.next_sequence();
-                    let next = (sent as f64 * part) as u64;
-                    ack(&mut outbox, number, next, now);
-                    if let Some(acked) = acked.get_mut(&peer(number)) && next > *acked && next <= sent {
-                        *acked = next;
-                    }
-                }
-                Step::Subscribe(number) => {
-                    subscribe(&mut outbox, number, now);
-                    acked.entry(peer(number)).or_insert(outbox.next_sequence());
-                }
-                Step::Gone(number) => {
-                    give(&mut outbox, Input::Gone { peer: peer(number) }, now);
-                    acked.remove(&peer(number));
-                }
-                Step::Wait(seconds) => {
-                    now += Duration::from_secs(seconds);
-                    let before = outbox.has_room();
-                    let out = give(&mut outbox, Input::TimedOut, now);
-                    if !out.is_empty() {
-                        probes = 1;
-                    }
-                    prop_assert!(out.is_empty() || !before);
-                }
-            }
-            let sent = outbox.next_sequence();
-            if pace(&acked).is_none_or(|pace| sent - pace < WINDOW_FRAMES) {
-                probes = 0;
-            }
-            prop_assert_eq!(outbox.unacked(), sent - acked.values().min().copied().unwrap_or(sent));
-            if outbox.has_room() {
-                prop_assert_eq!(outbox.next_deadline(), None);
-            } else {
-                let due = outbox.next_deadline();
-                prop_assert!(due.is_some_and(|due| due <= now + STALL_TIMEOUT), "it opens again by itself");
-            }
-        }
-    }
 }
