@@ -77,3 +77,22 @@ pub const PEER_CACHE_BYTES_MAX: usize = 1_048_576;
 pub const PEER_CACHE_MESHES_MAX: usize = 256;
 /// Members of one mesh in the peer cache.
 pub const PEER_CACHE_MEMBERS_MAX: usize = 64;
+
+/// A question about the past.
+pub const CATCHUP_REQUEST_BYTES_MAX: usize = 512;
+/// What an answer is filled up to, unless its one frame is larger.
+pub const CATCHUP_FILL_BYTES: usize = 1_048_576;
+/// An answer: filled, or one frame; and what protobuf adds.
+pub const CATCHUP_ANSWER_BYTES_MAX: usize = CATCHUP_FILL_BYTES + FRAME_BYTES_MAX;
+/// Runs in one answer.
+pub const CATCHUP_RUNS_MAX: usize = 1_024;
+/// Spans of one run in an answer; there is at least one.
+pub const CATCHUP_SPANS_MAX: usize = 64;
+/// Frames in one answer.
+pub const CATCHUP_FRAMES_MAX: usize = 16_384;
+/// Topics in one answer.
+pub const CATCHUP_TOPICS_MAX: usize = 1_024;
+/// A signed head in an answer.
+pub const CATCHUP_HEAD_BYTES_MAX: usize = 512;
+/// Records that may be asked for as the newest of a topic.
+pub const CATCHUP_LAST_MAX: u32 = 10_000;

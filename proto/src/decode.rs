@@ -1,12 +1,14 @@
 //! Decoders, one per outermost message: size, then counts and lengths, then protobuf, then the one encoding where it is
 //! promised. The tables below are the bounds of the .proto files' comments.
 
+use std::ops::RangeInclusive;
+
 use prost::Message as _;
 
 use crate::{
     DecodeError, admission,
     bounds::*,
-    control, frame, peers, ticket,
+    catchup, control, frame, peers, ticket,
     wire::{Fields, Rule, check},
 };
 
@@ -138,6 +140,50 @@ const PEER_CACHE: &[Rule] = &[Rule::message(
 )
 .up_to(PEER_CACHE_MESHES_MAX)];
 
+const RUN_NAME: &[Rule] = &[Rule::bytes(1, "run_name.publisher", 1, PEER_ID_BYTES_MAX).required()];
+
+const CATCHUP_REQUEST: &[Rule] = &[
+    Rule::bytes(1, "request.topic", 1, TOPIC_NAME_BYTES_MAX),
+    Rule::message(2, "runs", &[Rule::message(3, "runs.from", RUN_NAME)]),
+    Rule::message(3, "range", &[Rule::message(1, "range.run", RUN_NAME).required()]),
+    Rule::message(4, "latest", &[]),
+    Rule::message(5, "topics", &[Rule::bytes(1, "topics.after", 1, TOPIC_NAME_BYTES_MAX)]),
+];
+const CATCHUP_QUESTIONS: RangeInclusive<u32> = 2..=5;
+
+const CATCHUP_ANSWER: &[Rule] = &[
+    Rule::message(
+        1,
+        "runs",
+        &[Rule::message(
+            1,
+            "runs.runs",
+            &[
+                Rule::message(1, "run.run", RUN_NAME).required(),
+                Rule::message(2, "run.held", &[]).required().up_to(CATCHUP_SPANS_MAX),
+                Rule::bytes(5, "run.head", SIGNATURE_BYTES + 1, CATCHUP_HEAD_BYTES_MAX),
+            ],
+        )
+        .up_to(CATCHUP_RUNS_MAX)],
+    ),
+    Rule::message(
+        2,
+        "frames",
+        &[Rule::bytes(1, "frames.frames", SIGNATURE_BYTES + 1, FRAME_BYTES_MAX).up_to(CATCHUP_FRAMES_MAX)],
+    ),
+    Rule::message(
+        3,
+        "topics",
+        &[Rule::message(
+            1,
+            "topics.topics",
+            &[Rule::bytes(1, "topic.name", 1, TOPIC_NAME_BYTES_MAX).required()],
+        )
+        .up_to(CATCHUP_TOPICS_MAX)],
+    ),
+    Rule::message(4, "busy", &[]),
+];
+
 /// One message of the handshake: an `AdmissionFrame` without the length before it.
 ///
 /// # Errors
@@ -225,6 +271,36 @@ pub fn decode_ticket(bytes: &[u8]) -> Result<ticket::Ticket, DecodeError> {
 /// canonical.
 pub fn decode_peer_cache(bytes: &[u8]) -> Result<peers::PeerCache, DecodeError> {
     decode_canonical("a peer cache", bytes, PEER_CACHE_BYTES_MAX, PEER_CACHE)
+}
+
+/// A question about the past, without the length before it. Exactly one is set.
+///
+/// # Errors
+/// When it is longer than [`CATCHUP_REQUEST_BYTES_MAX`], carries not exactly one question, a count or length is outside
+/// its bounds, or the encoding is not canonical.
+pub fn decode_catchup_request(bytes: &[u8]) -> Result<catchup::Request, DecodeError> {
+    const WHAT: &str = "a catch-up request";
+    cap(WHAT, bytes, CATCHUP_REQUEST_BYTES_MAX)?;
+    let questions = field_numbers(bytes)?.filter(|number| CATCHUP_QUESTIONS.contains(number));
+    match questions.count() {
+        1 => decode_canonical(WHAT, bytes, CATCHUP_REQUEST_BYTES_MAX, CATCHUP_REQUEST),
+        count => Err(DecodeError::NotOneMessage { what: WHAT, count }),
+    }
+}
+
+/// The answer to a question about the past, without the length before it. Exactly one kind is set. Signatures of frames
+/// are not looked at.
+///
+/// # Errors
+/// When it is longer than [`CATCHUP_ANSWER_BYTES_MAX`], carries not exactly one kind, a count or length is outside its
+/// bounds, or the encoding is not canonical.
+pub fn decode_catchup_answer(bytes: &[u8]) -> Result<catchup::Answer, DecodeError> {
+    const WHAT: &str = "a catch-up answer";
+    cap(WHAT, bytes, CATCHUP_ANSWER_BYTES_MAX)?;
+    match field_numbers(bytes)?.count() {
+        1 => decode_canonical(WHAT, bytes, CATCHUP_ANSWER_BYTES_MAX, CATCHUP_ANSWER),
+        count => Err(DecodeError::NotOneMessage { what: WHAT, count }),
+    }
 }
 
 fn cap(what: &'static str, bytes: &[u8], bytes_max: usize) -> Result<(), DecodeError> {

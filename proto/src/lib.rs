@@ -19,7 +19,10 @@ mod wire;
 
 pub use crate::{
     bounds::*,
-    decode::{decode_admission, decode_control, decode_frame_body, decode_peer_cache, decode_ticket, decode_welcome},
+    decode::{
+        decode_admission, decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body,
+        decode_peer_cache, decode_ticket, decode_welcome,
+    },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
 };
@@ -27,6 +30,13 @@ pub use crate::{
 /// The handshake that turns a stranger into a member: `admission.proto`.
 pub mod admission {
     pub use crate::generated::admission::v1::{admission_frame::Message, *};
+}
+
+/// What a member asks another about the past: `catchup.proto`.
+pub mod catchup {
+    pub use crate::generated::catchup::v1::{
+        answer::Answer as AnswerKind, request::Question, runs_question::Selector, *,
+    };
 }
 
 /// The control stream between two members: `control.proto`.

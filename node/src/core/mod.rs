@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub(crate) mod bucket;
+pub mod catchup;
 pub mod kad_mode;
 pub mod neighbours;
 mod network;

@@ -10,10 +10,13 @@ mod password;
 mod position;
 mod prefix;
 mod rendezvous;
+mod selector;
+mod start;
 mod ticket;
 mod ticket_error;
 mod topic_name;
 
+pub(crate) use self::start::unix_us;
 pub use self::{
     address::{Address, AddressError},
     cursor::{Cursor, CursorError},
@@ -24,6 +27,8 @@ pub use self::{
     position::{Position, PositionError},
     prefix::{IpPrefix, WidePrefix, is_globally_routable, is_loopback, is_private},
     rendezvous::{TopicHint, mesh_key, topic_key},
+    selector::Selector,
+    start::Start,
     ticket::{BootstrapPeer, Ticket},
     ticket_error::{TicketError, TicketParseError},
     topic_name::TopicName,

@@ -1,0 +1,33 @@
+//! Catch-up: getting from members what this node missed of one topic. Not the streams themselves (`core/stream`), not the
+//! store that members answer from, and not the live delivery that a caught-up subscriber goes over to.
+//!
+//! ```text
+//!   Begin(start) ─→ session ── who holds what ──────────→ Ask Runs ──┐
+//!                      │  ←────────────── claims ───────────────────┤
+//!                      ├── Last(n), Latest: survey, then a plan     │   asker: ≤ 2 requests a
+//!                      ├── ranges of the plan ────────→ Ask Range ──┤   peer, 5 s each, retried
+//!                      │  ←────────────── frames ───────────────────┤   at somebody else
+//!                      ├─→ Deliver, Gap          in order per run   │
+//!                      ├─→ Compare ─→ net ─→ Live ─→ more, or       │
+//!                      └─→ CaughtUp                                 │
+//!   Missing ────────→ repair ── one span a job ───────→ Ask Range ──┤
+//!                      └─→ Hand, Hopeless                           │
+//!   Digest ─────────→ digest ── what does it know? ───→ Ask Runs ───┘
+//!                      └─→ repair of what the live inbox lacks
+//!   Asked ──────────→ responder ─→ Serve or Busy
+//! ```
+//!
+//! One [`Catchup`] a topic. The local store is a member like the others, under this node's own id: it is asked first, and
+//! `net/` answers for it. A run is one incarnation of one publisher; ranges of sequence numbers are half open.
+//!
+//! What a member claims is believed as long as it gives it. A member that keeps claiming what it does not give, or answers
+//! another question than was asked, is named with `Penalise` and not asked again. One that claims less than it has cannot
+//! be told from one that has less, and does no harm: what anybody claims is fetched from anybody.
+
+mod interface;
+pub use self::interface::{Action, Answer, Claim, Fault, Input, Question, RequestId, Run, SessionId};
+
+/// Sessions of one topic.
+pub const SESSIONS_MAX: usize = 1_024;
+/// Members that are asked which runs there are, beside the local store: all, if there are fewer.
+pub const ASKED_MEMBERS: usize = 3;
