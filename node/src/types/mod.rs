@@ -10,6 +10,7 @@ mod password;
 mod position;
 mod prefix;
 mod rendezvous;
+mod selector;
 mod ticket;
 mod ticket_error;
 mod topic_name;
@@ -24,6 +25,7 @@ pub use self::{
     position::{Position, PositionError},
     prefix::{IpPrefix, WidePrefix, is_globally_routable, is_loopback, is_private},
     rendezvous::{TopicHint, mesh_key, topic_key},
+    selector::Selector,
     ticket::{BootstrapPeer, Ticket},
     ticket_error::{TicketError, TicketParseError},
     topic_name::TopicName,
