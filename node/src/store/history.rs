@@ -110,6 +110,35 @@ pub enum StoreError {
     Stopped,
 }
 
+impl StoreError {
+    /// The same failure, told once more.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::File(error) => Self::File(error.again()),
+            Self::Damaged { path, what } => Self::Damaged {
+                path: path.clone(),
+                what: what.clone(),
+            },
+            Self::OtherForm { path, found, known } => Self::OtherForm {
+                path: path.clone(),
+                found: *found,
+                known: *known,
+            },
+            Self::InUse { path } => Self::InUse { path: path.clone() },
+            Self::Misfit => Self::Misfit,
+            Self::TooManyTopics { topics_max } => Self::TooManyTopics {
+                topics_max: *topics_max,
+            },
+            Self::Stopped => Self::Stopped,
+        }
+    }
+
+    /// Whether only the frame was at fault, so that others may be kept.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Misfit | Self::TooManyTopics { .. })
+    }
+}
+
 /// History of one mesh. Callers may be blocked by it for as long as a disk takes.
 ///
 /// Frames of one run never overlap in a store: the one that came first stays, whatever comes later for its numbers.
@@ -120,6 +149,16 @@ pub trait Store: Send + Debug {
     /// # Errors
     /// When it cannot be kept; what was kept before stays.
     fn append(&mut self, topic: &TopicName, kept: &Kept, now_us: u64) -> Result<(), StoreError>;
+
+    /// Keeps several frames that came at one time, for less than one by one.
+    ///
+    /// # Errors
+    /// When one of them cannot be kept; then it is not known which are.
+    fn append_all(&mut self, batch: &[(TopicName, Kept)], now_us: u64) -> Result<(), StoreError> {
+        batch
+            .iter()
+            .try_for_each(|(topic, kept)| self.append(topic, kept, now_us))
+    }
 
     /// What is held of each run, by publisher and incarnation; runs of which nothing is selected are left out. A run of
     /// which only a head is held counts as selected by `All`: `first`, `next` and `from` are then the head's number.
