@@ -70,6 +70,18 @@ impl FileError {
         }
     }
 
+    /// The same failure, told once more.
+    pub(super) fn again(&self) -> Self {
+        let (Self::NoSpace { action, path, source }
+        | Self::Denied { action, path, source }
+        | Self::Failed { action, path, source }) = self;
+        let source = match source.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(source.kind(), source.to_string()),
+        };
+        Self::new(action, path, source)
+    }
+
     /// What kind of failure the operating system reported.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -1,0 +1,222 @@
+//! What changes in the log, within one transaction: frames come, and the oldest go. Not when a transaction begins and ends.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable as _;
+
+use crate::{
+    store::history::{Kept, StoreError},
+    types::TopicName,
+};
+
+use super::{
+    LogLimits, TOPICS_MAX,
+    fail::Fail,
+    tables::{FORM, META_ARRIVALS, META_BYTES, META_FORM, META_RUNS, META_TOPICS, Stored, Writing, newest_key},
+};
+
+/// What a frame takes in the file besides its own bytes: rows in three tables, and pages that are not full.
+const FRAME_BYTES: u64 = 256;
+/// What a record takes: a row for its key, if it is the newest of one.
+const RECORD_BYTES: u64 = 160;
+/// Of the size allowed, eighths that frames may fill. The rest is for the pages of changes that are not over yet.
+const FILLED_EIGHTHS: u64 = 6;
+
+impl Writing<'_> {
+    /// Makes sure that the tables are of the form this software knows; whether they are new.
+    pub(super) fn check_form(&mut self) -> Result<Option<u64>, Fail> {
+        let form = self.meta.get(META_FORM)?.map(|form| form.value());
+        if form.is_none() {
+            self.meta.insert(META_FORM, FORM)?;
+        }
+        Ok(form.filter(|form| *form != FORM))
+    }
+
+    pub(super) fn append(&mut self, topic: &TopicName, kept: &Kept, now_us: u64) -> Result<(), Fail> {
+        let topic_id = self.topic(topic)?;
+        let publisher = kept.publisher.to_bytes();
+        let run = self.run(topic_id, &publisher, kept.incarnation)?;
+        let (first, end) = (kept.sequences.start, kept.sequences.end);
+        if kept.is_head() {
+            let old = self.heads.get(run)?.map(|head| head.value());
+            if let Some(old) = old {
+                if self.stored(old)?.kept.sequences.start >= first {
+                    return Ok(());
+                }
+                self.remove(old)?;
+            }
+        } else if let Some(before) = self.places.range((run, 0)..(run, end))?.next_back() {
+            let (_, place) = before?;
+            if place.value().0 > first {
+                return Ok(());
+            }
+        }
+        // Removing the old head may have taken the run and the topic with it.
+        let topic_id = self.topic(topic)?;
+        let run = self.run(topic_id, &publisher, kept.incarnation)?;
+        let arrival = self.count(META_ARRIVALS)?;
+        if kept.is_head() {
+            self.heads.insert(run, arrival)?;
+        } else {
+            self.places.insert((run, first), (end, kept.sent_us, arrival))?;
+        }
+        let stored = Stored {
+            topic: topic_id,
+            run,
+            came_us: now_us,
+            topic_name: topic.to_string(),
+            kept: kept.clone(),
+        };
+        let bytes = stored.encode();
+        self.add_bytes(cost(&bytes, kept))?;
+        self.frames.insert(arrival, bytes.as_slice())?;
+        self.note_newest(topic_id, &publisher, kept, arrival)
+    }
+
+    /// Drops the oldest until all bounds hold.
+    pub(super) fn shed(&mut self, limits: &LogLimits, now_us: u64) -> Result<(), Fail> {
+        let oldest_us = now_us.saturating_sub(limits.age_us_max);
+        let bytes_max = limits.bytes_max / 8 * FILLED_EIGHTHS;
+        loop {
+            let Some((arrival, came_us)) = self.oldest()? else {
+                return Ok(());
+            };
+            let full = self.number(META_BYTES)? > bytes_max;
+            if !full && came_us >= oldest_us {
+                return Ok(());
+            }
+            self.remove(arrival)?;
+        }
+    }
+
+    fn oldest(&self) -> Result<Option<(u64, u64)>, Fail> {
+        let Some((arrival, bytes)) = self.frames.first()? else {
+            return Ok(None);
+        };
+        let came_us = Stored::came_us(bytes.value()).ok_or(Fail::Row("a frame without its time"))?;
+        Ok(Some((arrival.value(), came_us)))
+    }
+
+    fn remove(&mut self, arrival: u64) -> Result<(), Fail> {
+        let stored = self.stored(arrival)?;
+        let kept = &stored.kept;
+        let publisher = kept.publisher.to_bytes();
+        self.frames.remove(arrival)?;
+        if kept.is_head() {
+            self.heads.remove(stored.run)?;
+        } else {
+            self.places.remove((stored.run, kept.sequences.start))?;
+        }
+        self.newest_frames.remove((stored.topic, arrival))?;
+        for key in &kept.keys {
+            let place = newest_key(stored.topic, &publisher, key.as_deref());
+            let newest = self.newest.get(place.as_slice())?.map(|newest| newest.value());
+            if newest.is_some_and(|(.., frame)| frame == arrival) {
+                self.newest.remove(place.as_slice())?;
+            }
+        }
+        let bytes = self.number(META_BYTES)?;
+        let cost = cost(&stored.encode(), kept);
+        self.meta.insert(META_BYTES, bytes.saturating_sub(cost))?;
+        let empty = self.heads.get(stored.run)?.is_none()
+            && self
+                .places
+                .range((stored.run, 0)..=(stored.run, u64::MAX))?
+                .next()
+                .is_none();
+        if empty {
+            self.runs
+                .remove((stored.topic, publisher.as_slice(), kept.incarnation))?;
+            let none: &[u8] = &[];
+            if self
+                .runs
+                .range((stored.topic, none, 0)..(stored.topic + 1, none, 0))?
+                .next()
+                .is_none()
+            {
+                self.topics.remove(stored.topic_name.as_str())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of one record that is in two frames, the later frame counts.
+    fn note_newest(&mut self, topic: u64, publisher: &[u8], kept: &Kept, arrival: u64) -> Result<(), Fail> {
+        // Keys repeat within a frame: only the last record of each is written.
+        let records = kept.sequences.clone().zip(&kept.keys);
+        let last: BTreeMap<_, u64> = records.map(|(sequence, key)| (key, sequence)).collect();
+        let mut held = 0;
+        for (key, sequence) in last {
+            let place = newest_key(topic, publisher, key.as_deref());
+            let old = self.newest.get(place.as_slice())?.map(|newest| newest.value());
+            if let Some((incarnation, newest, frame)) = old {
+                if (incarnation, newest) > (kept.incarnation, sequence) {
+                    continue;
+                }
+                let records = self
+                    .newest_frames
+                    .get((topic, frame))?
+                    .map_or(0, |records| records.value());
+                if records > 1 {
+                    self.newest_frames.insert((topic, frame), records - 1)?;
+                } else {
+                    self.newest_frames.remove((topic, frame))?;
+                }
+            }
+            self.newest
+                .insert(place.as_slice(), (kept.incarnation, sequence, arrival))?;
+            held += 1;
+        }
+        if held > 0 {
+            self.newest_frames.insert((topic, arrival), held)?;
+        }
+        Ok(())
+    }
+
+    fn stored(&self, arrival: u64) -> Result<Stored, Fail> {
+        let bytes = self.frames.get(arrival)?.ok_or(Fail::Row("a frame is missing"))?;
+        Stored::decode(bytes.value()).ok_or(Fail::Row("a frame has another form"))
+    }
+
+    fn topic(&mut self, topic: &TopicName) -> Result<u64, Fail> {
+        if let Some(number) = self.topics.get(topic.as_str())? {
+            return Ok(number.value());
+        }
+        if redb::ReadableTableMetadata::len(&self.topics)? >= TOPICS_MAX as u64 {
+            return Err(Fail::Refused(StoreError::TooManyTopics { topics_max: TOPICS_MAX }));
+        }
+        let number = self.count(META_TOPICS)?;
+        self.topics.insert(topic.as_str(), number)?;
+        Ok(number)
+    }
+
+    fn run(&mut self, topic: u64, publisher: &[u8], incarnation: u64) -> Result<u64, Fail> {
+        if let Some(number) = self.runs.get((topic, publisher, incarnation))? {
+            return Ok(number.value());
+        }
+        let number = self.count(META_RUNS)?;
+        self.runs.insert((topic, publisher, incarnation), number)?;
+        Ok(number)
+    }
+
+    fn number(&self, name: &str) -> Result<u64, Fail> {
+        Ok(self.meta.get(name)?.map_or(0, |number| number.value()))
+    }
+
+    /// A number that was not given out yet.
+    fn count(&mut self, name: &'static str) -> Result<u64, Fail> {
+        let next = self.number(name)? + 1;
+        self.meta.insert(name, next)?;
+        Ok(next)
+    }
+
+    fn add_bytes(&mut self, bytes: u64) -> Result<(), Fail> {
+        let before = self.number(META_BYTES)?;
+        self.meta.insert(META_BYTES, before.saturating_add(bytes))?;
+        Ok(())
+    }
+}
+
+fn cost(encoded: &[u8], kept: &Kept) -> u64 {
+    FRAME_BYTES + RECORD_BYTES * kept.keys.len() as u64 + encoded.len() as u64
+}
