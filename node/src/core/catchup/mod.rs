@@ -24,8 +24,42 @@
 //! another question than was asked, is named with `Penalise` and not asked again. One that claims less than it has cannot
 //! be told from one that has less, and does no harm: what anybody claims is fetched from anybody.
 
+mod asker;
+mod claims;
+mod digest;
+mod doubt;
+mod inquiry;
 mod interface;
-pub use self::interface::{Action, Answer, Claim, Fault, Input, Question, RequestId, Run, SessionId};
+mod judge;
+mod machine;
+mod newest;
+mod piece;
+mod reader;
+mod repair;
+mod responder;
+mod session;
+mod spans;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+pub use self::{
+    asker::{BANNED_MAX, BUSY_PAUSE, MEMBERS_MAX, REQUEST_TIMEOUT, REQUESTS_LOCAL_MAX, REQUESTS_PEER_MAX},
+    claims::RUNS_MAX,
+    digest::{DIGEST_INTERVAL, LACKING_MAX, LOOK_INTERVAL},
+    doubt::DOUBTS_MAX,
+    inquiry::PAGES_MAX,
+    interface::{Action, Answer, Claim, Fault, Input, Question, RequestId, Run, SessionId},
+    machine::{Catchup, SESSIONS_BYTES_MAX},
+    newest::LATEST_KEYS_MAX,
+    reader::{PIECE_SEQUENCES, PIECES_MAX, RELEASED_MAX, SESSION_BYTES_MAX, SPARE_BYTES_MAX},
+    repair::{HOLES_MAX, REPAIR_WAIT, REPAIRS_ASKING_MAX, REPAIRS_MAX},
+    responder::{
+        InboundId, MEMBER_BYTES_PER_SECOND, QUESTIONS, Responder, ResponderAction, ResponderInput, SERVING_MAX,
+        SERVING_MEMBER_MAX, TOTAL_BYTES_PER_SECOND,
+    },
+    session::{MEMBERS_SETTLE, MEMBERS_WAIT},
+};
 
 /// Sessions of one topic.
 pub const SESSIONS_MAX: usize = 1_024;

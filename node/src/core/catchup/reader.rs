@@ -1,0 +1,317 @@
+//! Reads wanted ranges of many runs from whoever holds them: several at once, and what comes leaves in order per publisher.
+//! Not which ranges are wanted, and not what becomes of the frames.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+    sync::Arc,
+    time::Instant,
+};
+
+use libp2p::PeerId;
+use rand::{rngs::StdRng, seq::IteratorRandom as _};
+
+use super::{
+    Action, Question, RequestId, Run,
+    asker::{Asker, Owner},
+    claims::Claims,
+    newest::run_of,
+    piece::{Held, Piece},
+};
+use crate::{core::stream::Frame, types::Position};
+
+/// Sequence numbers that are asked of one member at once.
+pub const PIECE_SEQUENCES: u64 = 4_096;
+/// Pieces that are fetched at the same time.
+pub const PIECES_MAX: usize = 16;
+/// Bytes of frames that one session holds, but for one answer that is on its way for each member asked.
+pub const SESSION_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of frames kept from a survey, within those.
+pub const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Frames that leave at once; the next ones with the next input.
+pub const RELEASED_MAX: usize = 64;
+/// Records of a frame, which bounds how far before a sequence number its frame may begin.
+const FRAME_RECORDS_MAX: u64 = maille_proto::FRAME_RECORDS_MAX as u64;
+
+/// What leaves, in order.
+#[derive(Debug)]
+pub(super) enum Read {
+    Frame {
+        frame: Arc<Frame>,
+        from: PeerId,
+        wanted: Range<u64>,
+    },
+    /// Nobody has these.
+    Hole { run: Run, sequences: Range<u64> },
+}
+
+/// What a reader needs of the world.
+#[derive(Debug)]
+pub(super) struct Around<'a> {
+    pub(super) asker: &'a mut Asker,
+    pub(super) rng: &'a mut StdRng,
+    pub(super) now: Instant,
+    /// Bytes may be held beyond what the head of the line needs.
+    pub(super) may_look_ahead: bool,
+    /// Who was asked which runs there are, and answered: it has nothing beyond what it claims.
+    pub(super) answered: &'a BTreeSet<PeerId>,
+    /// Runs that have begun to leave: what is missing in them is a gap.
+    pub(super) reached: &'a BTreeMap<Run, u64>,
+    /// Where the subscriber was before: what is missing after it is a gap as well.
+    pub(super) resumed: Option<&'a Position>,
+    /// Ends of runs that the live inbox knows.
+    pub(super) live: &'a BTreeMap<Run, u64>,
+}
+
+impl Around<'_> {
+    fn has_begun(&self, run: &Run) -> bool {
+        let resumed = |position: &Position| position.next(&run.publisher).is_some();
+        self.reached.contains_key(run) || self.resumed.is_some_and(resumed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    todo: VecDeque<(Run, Range<u64>)>,
+    pieces: VecDeque<Piece>,
+    /// Frames kept from a survey, by run and first sequence number.
+    spare: BTreeMap<(Run, u64), Held>,
+    bytes: usize,
+}
+
+impl Reader {
+    /// Wants more: ascending by run and sequence number, after all that was wanted before of the same publisher.
+    pub(super) fn want(&mut self, run: Run, sequences: Range<u64>) {
+        if !sequences.is_empty() {
+            self.todo.push_back((run, sequences));
+        }
+    }
+
+    /// Keeps a frame that will be wanted, if there is room.
+    pub(super) fn keep(&mut self, frame: Arc<Frame>, from: PeerId) {
+        let bytes = frame.wire.len();
+        if self.bytes + bytes > SPARE_BYTES_MAX {
+            return;
+        }
+        let run = run_of(&frame);
+        let at = (run, frame.sequences().start);
+        if self.spare.insert(at, Held { frame, from }).is_none() {
+            self.bytes += bytes;
+        }
+    }
+
+    /// Forgets the frame that was kept for this sequence number.
+    pub(super) fn unkeep(&mut self, run: Run, sequence: u64) {
+        let first = find(&self.spare, run, sequence).map(|held| held.frame.sequences().start);
+        if let Some(held) = first.and_then(|first| self.spare.remove(&(run, first))) {
+            self.bytes -= held.frame.wire.len();
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.todo.is_empty() && self.pieces.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn owns(&self, request: RequestId) -> bool {
+        self.pieces.iter().any(|piece| piece.asked_as(request).is_some())
+    }
+
+    /// Frames came that were asked for.
+    pub(super) fn answered(&mut self, request: RequestId, peer: PeerId, frames: Vec<Frame>) {
+        let Some(piece) = self.pieces.iter_mut().find(|piece| piece.asked_as(request).is_some()) else {
+            return;
+        };
+        self.bytes += piece.answered(peer, frames);
+    }
+
+    /// Nothing came; `trouble` says how much worse the peer became to ask again.
+    pub(super) fn failed(&mut self, request: RequestId, peer: PeerId, trouble: u32) {
+        let piece = self.pieces.iter_mut().find(|piece| piece.asked_as(request).is_some());
+        if let Some(piece) = piece {
+            piece.failed(peer, trouble);
+        }
+    }
+
+    /// Lets out what is next, and asks for what is missing. Whether there is more to let out at once.
+    pub(super) fn step(
+        &mut self,
+        owner: &Owner,
+        claims: &Claims,
+        around: &mut Around<'_>,
+        read: &mut Vec<Read>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        loop {
+            self.cut_pieces();
+            let before = (read.len(), self.pieces.len());
+            let full = self.release(claims, around.live, read);
+            if full {
+                return true;
+            }
+            let given_up = self.fetch(owner, claims, around, out);
+            if !given_up && before == (read.len(), self.pieces.len()) {
+                return false;
+            }
+        }
+    }
+
+    fn cut_pieces(&mut self) {
+        while self.pieces.len() < PIECES_MAX
+            && let Some((run, wanted)) = self.todo.front_mut()
+        {
+            let end = wanted.end.min(wanted.start.saturating_add(PIECE_SEQUENCES));
+            self.pieces.push_back(Piece::new(*run, wanted.start..end));
+            wanted.start = end;
+            if wanted.is_empty() {
+                self.todo.pop_front();
+            }
+        }
+    }
+
+    fn release(&mut self, claims: &Claims, live: &BTreeMap<Run, u64>, read: &mut Vec<Read>) -> bool {
+        let mut blocked = BTreeSet::new();
+        let mut full = false;
+        for piece in &mut self.pieces {
+            let run = piece.run;
+            if full || blocked.contains(&run.publisher) {
+                continue;
+            }
+            piece.cut(claims.end(run).max(live.get(&run).copied().unwrap_or(0)));
+            while !piece.is_done() {
+                if read.len() >= RELEASED_MAX {
+                    full = true;
+                    break;
+                }
+                let spare = find(&self.spare, run, piece.cursor);
+                let Some((next, freed)) = piece.release(spare) else {
+                    break;
+                };
+                self.bytes -= freed;
+                read.push(next);
+            }
+            if !piece.is_done() {
+                blocked.insert(run.publisher);
+                continue;
+            }
+            self.bytes -= piece.clear();
+            // What lies before is not wanted again: the ranges of a run ascend.
+            let past = self.spare.range((run, 0)..(run, piece.cursor)).map(|(at, held)| (*at, held.end()));
+            let past: Vec<_> = past.filter(|(_, end)| *end <= piece.cursor).map(|(at, _)| at).collect();
+            for at in past {
+                self.bytes -= self.spare.remove(&at).map_or(0, |held| held.frame.wire.len());
+            }
+        }
+        self.pieces.retain(|piece| !piece.is_done());
+        full
+    }
+
+    /// Whether something was given up, so that more may leave.
+    fn fetch(
+        &mut self,
+        owner: &Owner,
+        claims: &Claims,
+        around: &mut Around<'_>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let mut given_up = false;
+        for (place, piece) in self.pieces.iter_mut().enumerate() {
+            if piece.is_asking() || piece.is_done() {
+                continue;
+            }
+            if place > 0 && (!around.may_look_ahead || self.bytes >= SESSION_BYTES_MAX) {
+                break;
+            }
+            while let Some(hole) = piece.hole(|from, to| next_spare(&self.spare, piece.run, from, to)) {
+                match choose(piece, &hole, claims, around) {
+                    Choice::Ask(peer, sequences) => {
+                        let what = Question::Range {
+                            run: piece.run,
+                            sequences: sequences.clone(),
+                        };
+                        let request = around.asker.ask(peer, owner.clone(), what, around.now, out);
+                        piece.asking(request, peer);
+                        break;
+                    }
+                    Choice::Wait => break,
+                    Choice::GiveUp(sequences) => {
+                        piece.give_up(sequences);
+                        given_up = true;
+                    }
+                }
+            }
+        }
+        given_up
+    }
+
+    #[cfg(test)]
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+}
+
+enum Choice {
+    Ask(PeerId, Range<u64>),
+    /// Somebody may have it who is not free now.
+    Wait,
+    GiveUp(Range<u64>),
+}
+
+/// Whom to ask for the beginning of a hole: those who claim it, then those who were not asked what they have.
+fn choose(piece: &mut Piece, hole: &Range<u64>, claims: &Claims, around: &mut Around<'_>) -> Choice {
+    let (run, at, me) = (piece.run, hole.start, around.asker.me());
+    let asker = &*around.asker;
+    piece.look_for(at);
+    let live = around.live.get(&run).is_some_and(|end| at < *end);
+    let to = claims
+        .next_from(run, at + 1, |peer| asker.usable(peer) && !piece.is_tried(peer))
+        .map_or(hole.end, |next| next.min(hole.end));
+    // Older than all that anybody has: history begins later.
+    let is_oldest = claims.next_from(run, 0, |_| true).is_none_or(|first| first > at);
+    if is_oldest && !live && !around.has_begun(&run) {
+        return Choice::GiveUp(at..to);
+    }
+    let holders = claims.holders(run, at);
+    let mut able: Vec<PeerId> = holders
+        .filter(|peer| asker.usable(peer) && !piece.is_tried(peer))
+        .collect();
+    if !piece.is_tried(&me) && (live || able.contains(&me)) {
+        able = vec![me];
+    }
+    let (mut end, mut tier) = (hole.end, able);
+    if tier.is_empty() {
+        let others = asker.members().filter(|peer| !around.answered.contains(peer));
+        tier = others.filter(|peer| !piece.is_tried(peer)).collect();
+        // A member that answered may have got it since, but then the live inbox has it too.
+        end = to;
+    }
+    if tier.is_empty() {
+        return Choice::GiveUp(at..to);
+    }
+    let free = tier.iter().filter(|peer| asker.free(peer, around.now));
+    let least = free.clone().map(|peer| (piece.trouble(peer), asker.load(peer))).min();
+    let best = free.filter(|peer| Some((piece.trouble(peer), asker.load(peer))) == least);
+    match best.choose(around.rng) {
+        Some(peer) => Choice::Ask(*peer, at..end),
+        None => Choice::Wait,
+    }
+}
+
+/// The frame that holds this sequence number.
+fn find(spare: &BTreeMap<(Run, u64), Held>, run: Run, sequence: u64) -> Option<&Held> {
+    let from = sequence.saturating_sub(FRAME_RECORDS_MAX - 1);
+    let mut before = spare.range((run, from)..=(run, sequence)).rev();
+    before.find(|(_, held)| held.end() > sequence).map(|(_, held)| held)
+}
+
+/// The lowest sequence number in `from..to` of which a frame was kept.
+fn next_spare(spare: &BTreeMap<(Run, u64), Held>, run: Run, from: u64, to: u64) -> Option<Range<u64>> {
+    if let Some(held) = find(spare, run, from) {
+        return Some(from..held.end());
+    }
+    let (at, held) = spare.range((run, from)..(run, to)).next()?;
+    Some(at.1..held.end())
+}

@@ -1,0 +1,217 @@
+//! What the live inbox misses, from whoever has it: the local store, then member after member. Not what a subscriber with
+//! history wants, and not the order in which frames are delivered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use rand::{rngs::StdRng, seq::IteratorRandom as _};
+
+use super::{
+    Action, Question, RequestId, Run,
+    asker::{Asker, Owner},
+    piece::{TROUBLE_BUSY, TROUBLE_FAILED},
+    spans::Spans,
+};
+use crate::core::stream::Frame;
+
+/// Runs that are repaired at once; what is missing of others is hopeless at once.
+pub const REPAIRS_MAX: usize = 1_024;
+/// Questions about repairs at once.
+pub const REPAIRS_ASKING_MAX: usize = 16;
+/// Separate holes of one run that are repaired; what is missing beyond is hopeless at once.
+pub const HOLES_MAX: usize = 256;
+/// How long a repair waits for somebody to ask.
+pub const REPAIR_WAIT: Duration = Duration::from_secs(5);
+/// Failures after which a member is not asked again for the same.
+const TROUBLE_MAX: u32 = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    jobs: BTreeMap<Run, Job>,
+    asking: usize,
+}
+
+#[derive(Debug)]
+struct Job {
+    /// What is still missing.
+    missing: Spans,
+    /// What of it the live inbox waits for: the rest is only said to exist.
+    awaited: Spans,
+    asked: Option<RequestId>,
+    looked_for: u64,
+    tried: BTreeSet<PeerId>,
+    trouble: BTreeMap<PeerId, u32>,
+    /// Until somebody can be asked.
+    patience: Instant,
+}
+
+impl Repair {
+    /// These are missing; `awaited` by the live inbox, or only claimed by somebody.
+    pub(super) fn add(
+        &mut self,
+        run: Run,
+        sequences: Range<u64>,
+        awaited: bool,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        if sequences.is_empty() {
+            return;
+        }
+        let full = self.jobs.len() >= REPAIRS_MAX && !self.jobs.contains_key(&run);
+        if full || self.jobs.get(&run).is_some_and(|job| job.missing.iter().count() >= HOLES_MAX) {
+            if awaited {
+                out.push(Action::Hopeless { run, sequences });
+            }
+            return;
+        }
+        let job = self.jobs.entry(run).or_insert_with(|| Job {
+            missing: Spans::default(),
+            awaited: Spans::default(),
+            asked: None,
+            looked_for: sequences.start,
+            tried: BTreeSet::new(),
+            trouble: BTreeMap::new(),
+            patience: now + REPAIR_WAIT,
+        });
+        job.missing.insert(sequences.clone());
+        if awaited {
+            job.awaited.insert(sequences);
+        }
+    }
+
+    /// These are missing no longer.
+    pub(super) fn withdraw(&mut self, run: Run, sequences: &Range<u64>) {
+        if let Some(job) = self.jobs.get_mut(&run) {
+            job.missing.remove(sequences);
+            job.awaited.remove(sequences);
+            self.tidy(run);
+        }
+    }
+
+    pub(super) fn step(&mut self, asker: &mut Asker, rng: &mut StdRng, now: Instant, out: &mut Vec<Action>) {
+        let runs: Vec<Run> = self.jobs.keys().copied().collect();
+        for run in runs {
+            let Some(job) = self.jobs.get_mut(&run) else { continue };
+            while job.asked.is_none()
+                && let Some(hole) = job.missing.first().cloned()
+            {
+                if job.looked_for != hole.start {
+                    job.look_for(hole.start);
+                }
+                let able: Vec<PeerId> = job.able(asker).collect();
+                let alone = asker.members().next().is_none();
+                if able.is_empty() {
+                    if alone && now < job.patience {
+                        break;
+                    }
+                    for sequences in job.awaited.within(&hole).iter().cloned() {
+                        out.push(Action::Hopeless { run, sequences });
+                    }
+                    job.missing.remove(&hole);
+                    job.awaited.remove(&hole);
+                    continue;
+                }
+                if self.asking >= REPAIRS_ASKING_MAX {
+                    break;
+                }
+                let me = asker.me();
+                let free = able.iter().filter(|peer| asker.free(peer, now));
+                let least = free.clone().map(|peer| job.rank(peer, &me, asker)).min();
+                let best = free.filter(|peer| Some(job.rank(peer, &me, asker)) == least);
+                let Some(peer) = best.choose(rng) else { break };
+                let what = Question::Range { run, sequences: hole };
+                job.asked = Some(asker.ask(*peer, Owner::Repair(run), what, now, out));
+                self.asking += 1;
+            }
+            self.tidy(run);
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        request: RequestId,
+        peer: PeerId,
+        run: Run,
+        frames: Vec<Frame>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(job) = self.ended(request, run) else { return };
+        for frame in frames {
+            let sequences = frame.sequences();
+            if job.missing.within(&sequences).is_empty() {
+                continue;
+            }
+            job.missing.remove(&sequences);
+            job.awaited.remove(&sequences);
+            out.push(Action::Hand { frame, from: peer });
+        }
+        if job.missing.contains(job.looked_for) {
+            job.tried.insert(peer);
+        }
+        self.tidy(run);
+    }
+
+    pub(super) fn failed(&mut self, request: RequestId, peer: PeerId, run: Run, busy: bool) {
+        if let Some(job) = self.ended(request, run) {
+            let trouble = job.trouble.entry(peer).or_default();
+            *trouble += if busy { TROUBLE_BUSY } else { TROUBLE_FAILED };
+            if *trouble >= TROUBLE_MAX {
+                job.tried.insert(peer);
+            }
+        }
+        self.tidy(run);
+    }
+
+    /// When somebody's patience ends who can ask nobody.
+    pub(super) fn next_deadline(&self, asker: &Asker) -> Option<Instant> {
+        let alone = asker.members().next().is_none();
+        let waiting = self.jobs.values().filter(|job| alone && job.asked.is_none());
+        waiting.map(|job| job.patience).min()
+    }
+
+    fn ended(&mut self, request: RequestId, run: Run) -> Option<&mut Job> {
+        // Counted whether or not the job is still wanted.
+        self.asking = self.asking.saturating_sub(1);
+        let job = self.jobs.get_mut(&run)?;
+        if job.asked != Some(request) {
+            return None;
+        }
+        job.asked = None;
+        Some(job)
+    }
+
+    fn tidy(&mut self, run: Run) {
+        if self.jobs.get(&run).is_some_and(|job| job.missing.is_empty()) {
+            self.jobs.remove(&run);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+}
+
+impl Job {
+    fn look_for(&mut self, sequence: u64) {
+        self.looked_for = sequence;
+        self.tried.clear();
+        self.trouble.clear();
+    }
+
+    fn able(&self, asker: &Asker) -> impl Iterator<Item = PeerId> {
+        let all = std::iter::once(asker.me()).chain(asker.members());
+        all.filter(|peer| !self.tried.contains(peer))
+    }
+
+    /// The local store first, then who made least trouble and has least to do.
+    fn rank(&self, peer: &PeerId, me: &PeerId, asker: &Asker) -> (bool, u32, usize) {
+        let trouble = self.trouble.get(peer).copied().unwrap_or(0);
+        (peer != me, trouble, asker.load(peer))
+    }
+}

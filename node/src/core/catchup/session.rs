@@ -1,0 +1,470 @@
+//! One subscriber's history: who holds what, then what is wanted of it, then reading, until the live inbox takes over. Not
+//! how frames are fetched: that is the reader's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use rand::rngs::StdRng;
+
+use super::{
+    ASKED_MEMBERS, Action, Claim, Fault, Question, RequestId, Run, SessionId,
+    asker::{Asker, Owner},
+    claims::Claims,
+    inquiry::Inquiry,
+    newest::{NewestOfKeys, NewestRecords, run_of},
+    piece::{TROUBLE_BUSY, TROUBLE_FAILED},
+    reader::{Around, Read, Reader},
+};
+use crate::{
+    core::stream::Frame,
+    types::{Position, Selector, Start, unix_us},
+};
+
+/// How long a session waits for the first member that can be asked.
+pub const MEMBERS_WAIT: Duration = Duration::from_secs(10);
+/// How long it waits for others beside the first.
+pub const MEMBERS_SETTLE: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Session {
+    id: SessionId,
+    start: Wanted,
+    room: bool,
+    phase: Phase,
+    claims: Claims,
+    reader: Reader,
+    /// Per run, the next to be delivered: it has begun.
+    reached: BTreeMap<Run, u64>,
+    /// Ends of runs as first heard of; what lies behind is new.
+    ends: BTreeMap<Run, u64>,
+    live: BTreeMap<Run, u64>,
+    answered: BTreeSet<PeerId>,
+    /// There is more to let out at once.
+    again: bool,
+}
+
+/// A start in numbers.
+#[derive(Debug)]
+enum Wanted {
+    All,
+    Since(u64),
+    After(Position),
+    Last(u32),
+    Latest,
+    Nothing,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a session")]
+enum Phase {
+    /// Waits for members to ask, until then at the latest.
+    Gathering { until: Instant, settled: Option<Instant> },
+    Asking(Inquiry),
+    AskingLatest(Inquiry, NewestOfKeys),
+    Surveying(NewestRecords),
+    Reading,
+    Comparing,
+    Over,
+}
+
+/// What a session needs of the world.
+#[derive(Debug)]
+pub(super) struct World<'a> {
+    pub(super) asker: &'a mut Asker,
+    pub(super) rng: &'a mut StdRng,
+    pub(super) now: Instant,
+    pub(super) may_look_ahead: bool,
+    pub(super) out: &'a mut Vec<Action>,
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, start: Start, now: Instant) -> Self {
+        let start = match start {
+            Start::All => Wanted::All,
+            Start::Since(time) => Wanted::Since(unix_us(time)),
+            Start::After(position) => Wanted::After(position),
+            Start::Last(0) | Start::Now => Wanted::Nothing,
+            Start::Last(records) => Wanted::Last(records.min(Start::LAST_MAX)),
+            Start::Latest => Wanted::Latest,
+        };
+        Self {
+            id,
+            start,
+            room: true,
+            phase: Phase::Gathering {
+                until: now + MEMBERS_WAIT,
+                settled: None,
+            },
+            claims: Claims::default(),
+            reader: Reader::default(),
+            reached: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            live: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            again: false,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// Bytes of the frames that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.reader.bytes()
+    }
+
+    pub(super) fn set_room(&mut self, open: bool) {
+        self.room = open;
+    }
+
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        match self.phase {
+            Phase::Gathering { until, settled } => Some(settled.map_or(until, |settled| settled.min(until))),
+            _ if self.again && self.room => Some(now),
+            _ => None,
+        }
+    }
+
+    /// Does what can be done now.
+    pub(super) fn step(&mut self, world: &mut World<'_>) {
+        loop {
+            match &mut self.phase {
+                Phase::Gathering { until, settled } => {
+                    let members = world.asker.members().take(ASKED_MEMBERS).count();
+                    if members > 0 && settled.is_none() {
+                        *settled = Some(world.now + MEMBERS_SETTLE);
+                    }
+                    let due = settled.map_or(*until, |settled| settled.min(*until));
+                    if matches!(self.start, Wanted::Nothing) {
+                        self.end(world.out);
+                        return;
+                    }
+                    if members < ASKED_MEMBERS && world.now < due {
+                        return;
+                    }
+                    self.phase = self.ask_around(world.asker.me());
+                }
+                Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) => {
+                    let owner = Owner::Session(self.id);
+                    if !inquiry.step(&owner, world.asker, world.rng, world.now, world.out) {
+                        return;
+                    }
+                    self.answered.clone_from(inquiry.who_answered());
+                    if !self.answered.iter().any(|peer| *peer != world.asker.me()) {
+                        world.out.push(Action::Unanswered { session: self.id });
+                    }
+                    self.plan(world.out);
+                }
+                Phase::Surveying(_) | Phase::Reading => {
+                    if !self.read(world) {
+                        return;
+                    }
+                }
+                Phase::Comparing | Phase::Over => return,
+            }
+        }
+    }
+
+    fn ask_around(&self, me: PeerId) -> Phase {
+        let selector = match self.start {
+            Wanted::Latest => {
+                let inquiry = Inquiry::new(me, Question::Latest { skip: 0 });
+                return Phase::AskingLatest(inquiry, NewestOfKeys::default());
+            }
+            Wanted::All | Wanted::After(_) | Wanted::Nothing => Selector::All,
+            Wanted::Since(us) => Selector::Since(us),
+            Wanted::Last(records) => Selector::Last(records),
+        };
+        Phase::Asking(Inquiry::new(me, Question::Runs { selector, from: None }))
+    }
+
+    /// All have answered: says what is wanted.
+    fn plan(&mut self, out: &mut Vec<Action>) {
+        let selected: Vec<(Run, Range<u64>)> = self.claims.selected().collect();
+        let phase = std::mem::replace(&mut self.phase, Phase::Reading);
+        for (run, range) in &selected {
+            self.ends.insert(*run, range.end);
+        }
+        if let Phase::AskingLatest(_, newest) = phase {
+            // They told what is newest, not what they hold.
+            self.answered.clear();
+            let (chosen, left_out) = newest.chosen();
+            for (run, spans) in chosen {
+                spans.iter().for_each(|span| self.reader.want(run, span.clone()));
+            }
+            for (run, spans) in left_out {
+                for sequences in spans.iter().cloned() {
+                    out.push(self.gap(run, sequences));
+                }
+            }
+            return;
+        }
+        if let Wanted::Last(records) = self.start {
+            self.phase = Phase::Surveying(NewestRecords::new(records));
+        }
+        for (run, range) in selected {
+            if let Some(from) = self.first_wanted(run, range.start) {
+                self.ends.insert(run, range.end.max(from));
+                self.reader.want(run, from..range.end);
+            }
+        }
+    }
+
+    /// Where a run begins for this subscriber, if it should hear it at all.
+    fn first_wanted(&self, run: Run, selected: u64) -> Option<u64> {
+        let Wanted::After(position) = &self.start else {
+            return Some(selected);
+        };
+        match position.next(&run.publisher) {
+            None => Some(selected),
+            Some(next) if next.incarnation == run.incarnation => Some(next.sequence),
+            Some(next) if next.incarnation < run.incarnation => Some(0),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether the beginning of the run is missed if it is missing.
+    fn is_resumed(&self, run: Run) -> bool {
+        matches!(&self.start, Wanted::After(position) if position.next(&run.publisher).is_some())
+    }
+
+    /// Lets out what came, and asks for more. Whether a phase ended.
+    fn read(&mut self, world: &mut World<'_>) -> bool {
+        self.again = false;
+        let surveying = matches!(self.phase, Phase::Surveying(_));
+        if !self.room && !surveying {
+            return false;
+        }
+        let mut read = vec![];
+        let mut around = Around {
+            asker: world.asker,
+            rng: world.rng,
+            now: world.now,
+            may_look_ahead: world.may_look_ahead,
+            answered: &self.answered,
+            reached: &self.reached,
+            resumed: match &self.start {
+                Wanted::After(position) => Some(position),
+                _ => None,
+            },
+            live: &self.live,
+        };
+        let owner = Owner::Session(self.id);
+        self.again = self
+            .reader
+            .step(&owner, &self.claims, &mut around, &mut read, world.out);
+        for read in read {
+            self.take(read, world.out);
+        }
+        if !self.reader.is_done() {
+            // A survey hands nothing to anybody who could be full.
+            return surveying && self.again;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Comparing) {
+            Phase::Surveying(newest) => {
+                for (run, from) in newest.chosen() {
+                    self.reader.want(run, from..self.claims.end(run));
+                }
+                self.phase = Phase::Reading;
+                true
+            }
+            _ => {
+                world.out.push(Action::Compare { session: self.id });
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, read: Read, out: &mut Vec<Action>) {
+        let session = self.id;
+        match (&mut self.phase, read) {
+            (Phase::Surveying(newest), Read::Frame { frame, from, wanted }) => {
+                self.reader.keep(frame.clone(), from);
+                for (run, first) in newest.show(&frame, wanted) {
+                    self.reader.unkeep(run, first);
+                }
+            }
+            (Phase::Surveying(_), Read::Hole { .. }) => {}
+            (_, Read::Frame { frame, from, wanted }) => {
+                let run = run_of(&frame);
+                // A member may say that the time asked for begins earlier than it does.
+                let early = matches!(self.start, Wanted::Since(us) if frame.sent_us < us);
+                if early && !self.reached.contains_key(&run) {
+                    return;
+                }
+                self.reached.insert(run, wanted.end);
+                out.push(Action::Deliver {
+                    session,
+                    frame,
+                    from,
+                    wanted,
+                });
+            }
+            (_, Read::Hole { run, sequences }) => {
+                let claimed = self.claims.next_from(run, sequences.start, |_| true);
+                let is_claimed = claimed.is_some_and(|next| next < sequences.end);
+                // Older than what anybody has: history begins later.
+                if is_claimed || self.reached.contains_key(&run) || self.is_resumed(run) {
+                    out.push(self.gap(run, sequences));
+                }
+            }
+        }
+    }
+
+    fn gap(&mut self, run: Run, sequences: Range<u64>) -> Action {
+        let reached = self.reached.entry(run).or_default();
+        *reached = sequences.end.max(*reached);
+        Action::Gap {
+            session: self.id,
+            run,
+            sequences,
+        }
+    }
+
+    /// The live inbox is this far.
+    pub(super) fn compare(&mut self, mut next: Vec<(Run, u64)>, out: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Comparing) {
+            return;
+        }
+        next.sort_unstable();
+        for (run, live) in next {
+            let end = self.ends.get(&run).copied();
+            let from = self.reached.get(&run).copied().max(end);
+            let newest = self.newest_run(&run.publisher);
+            if newest.is_some_and(|newest| run.incarnation < newest) {
+                // It cannot be delivered in order any more.
+                if let Some(from) = from.filter(|from| *from < live) {
+                    out.push(self.gap(run, from..live));
+                }
+                continue;
+            }
+            let Some(from) = from.or_else(|| self.first_wanted(run, 0)) else {
+                continue;
+            };
+            self.live.insert(run, live);
+            self.ends.insert(run, live.max(from));
+            self.reader.want(run, from..live);
+        }
+        if self.reader.is_done() {
+            self.end(out);
+        } else {
+            self.phase = Phase::Reading;
+        }
+    }
+
+    fn newest_run(&self, publisher: &PeerId) -> Option<u64> {
+        let all = |incarnation| Run {
+            publisher: *publisher,
+            incarnation,
+        };
+        let of = |runs: &BTreeMap<Run, u64>| runs.range(all(0)..=all(u64::MAX)).next_back().map(|(run, _)| run.incarnation);
+        of(&self.reached).max(of(&self.ends))
+    }
+
+    fn end(&mut self, out: &mut Vec<Action>) {
+        let mut reached = std::mem::take(&mut self.ends);
+        for (run, next) in &self.reached {
+            let end = reached.entry(*run).or_default();
+            *end = (*next).max(*end);
+        }
+        out.push(Action::CaughtUp {
+            session: self.id,
+            reached: reached.into_iter().collect(),
+        });
+        self.phase = Phase::Over;
+    }
+
+    /// An answer to the question which runs there are. What is wrong with it, if anything.
+    pub(super) fn runs(
+        &mut self,
+        request: RequestId,
+        peer: PeerId,
+        claims: &[Claim],
+        next: Option<Question>,
+    ) -> Option<Fault> {
+        let Phase::Asking(inquiry) = &mut self.phase else {
+            return None;
+        };
+        if !inquiry.owns(request) {
+            return None;
+        }
+        claims.iter().for_each(|claim| self.claims.add(peer, claim));
+        let has_end = inquiry.answered(request, next);
+        if has_end { None } else { Some(Fault::Endless) }
+    }
+
+    /// Frames that hold the newest records of keys. What is wrong with them, if anything.
+    pub(super) fn latest(
+        &mut self,
+        request: RequestId,
+        peer: PeerId,
+        frames: Vec<Frame>,
+        next: Option<Question>,
+    ) -> Option<Fault> {
+        let Phase::AskingLatest(inquiry, newest) = &mut self.phase else {
+            return None;
+        };
+        if !inquiry.owns(request) {
+            return None;
+        }
+        let is_known = |frame: &Frame| !self.claims.of(&peer, run_of(frame), &frame.sequences()).is_empty();
+        let repeats = !frames.is_empty() && frames.iter().all(is_known);
+        for frame in frames {
+            let newest = newest.show(&frame);
+            self.claims.add_frame(peer, run_of(&frame), frame.sequences());
+            if newest {
+                self.reader.keep(frame.into(), peer);
+            }
+        }
+        let next = next.filter(|_| inquiry.has_pages_left(&peer));
+        let has_end = inquiry.answered(request, next) && !(repeats && inquiry.repeated(peer));
+        if has_end { None } else { Some(Fault::Endless) }
+    }
+
+    /// Frames of a range. What of it the peer claims and did not give.
+    pub(super) fn range(
+        &mut self,
+        request: RequestId,
+        peer: PeerId,
+        run: Run,
+        sequences: &Range<u64>,
+        frames: Vec<Frame>,
+    ) -> Option<Range<u64>> {
+        let mut unmet = self.claims.of(&peer, run, sequences);
+        frames.iter().for_each(|frame| unmet.remove(&frame.sequences()));
+        unmet.iter().for_each(|span| self.claims.cut(&peer, run, span));
+        self.reader.answered(request, peer, frames);
+        unmet.first().cloned()
+    }
+
+    /// No answer, or not now.
+    pub(super) fn failed(&mut self, request: RequestId, peer: PeerId, what: Question, busy: bool) {
+        match &mut self.phase {
+            Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) if inquiry.owns(request) => {
+                if busy {
+                    inquiry.busy(request, what);
+                } else {
+                    inquiry.failed(request);
+                }
+            }
+            _ => {
+                let trouble = if busy { TROUBLE_BUSY } else { TROUBLE_FAILED };
+                self.reader.failed(request, peer, trouble);
+            }
+        }
+    }
+
+    /// Nothing that this peer says counts any more; what it gave was signed by others.
+    pub(super) fn drop_peer(&mut self, peer: &PeerId) {
+        self.claims.drop_peer(peer);
+        if let Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) = &mut self.phase {
+            inquiry.drop_peer(peer);
+        }
+        self.answered.remove(peer);
+    }
+}
