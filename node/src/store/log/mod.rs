@@ -41,8 +41,8 @@ const LOG_FILE: &str = "history.redb";
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// After a failure, the file is opened again no sooner than this: opening reads all of it.
 const REOPEN_AFTER: Duration = Duration::from_secs(5);
-/// Less than this is not a size for a log: an empty file takes about a fifth of it.
-pub const LOG_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// Less than this is not a size for a log: much of it would be for changes that are not over yet.
+pub const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// What a log holds, at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,15 +88,15 @@ impl Log {
     /// When the file cannot be read or written, is in use, or is damaged beyond that.
     pub fn open(dir: &Path, limits: LogLimits) -> Result<Self, StoreError> {
         create_private_dir(dir, true).map_err(FileError::writing(dir))?;
+        let limits = LogLimits {
+            bytes_max: limits.bytes_max.max(LOG_BYTES_MIN),
+            ..limits
+        };
         Self::open_with(dir, limits, Box::new(open_file), REOPEN_AFTER)
     }
 
     fn open_with(dir: &Path, limits: LogLimits, opener: Opener, reopen_after: Duration) -> Result<Self, StoreError> {
         let path = dir.join(LOG_FILE);
-        let limits = LogLimits {
-            bytes_max: limits.bytes_max.max(LOG_BYTES_MIN),
-            ..limits
-        };
         let database = guarded(&path, || open_checked(&path, &opener))?;
         Ok(Self {
             path,

@@ -15,12 +15,19 @@ use super::{
     tables::{FORM, META_ARRIVALS, META_BYTES, META_FORM, META_RUNS, META_TOPICS, Stored, Writing, newest_key},
 };
 
-/// What a frame takes in the file besides its own bytes: rows in three tables, and pages that are not full.
-const FRAME_BYTES: u64 = 256;
-/// What a record takes: a row for its key, if it is the newest of one.
-const RECORD_BYTES: u64 = 160;
-/// Of the size allowed, eighths that frames may fill. The rest is for the pages of changes that are not over yet.
-const FILLED_EIGHTHS: u64 = 6;
+/// The least part of the file that a large frame takes.
+const PAGE_BYTES: u64 = 4_096;
+/// What a row takes besides its own bytes.
+const ROW_BYTES: u64 = 32;
+/// What finding a frame again takes: two rows.
+const PLACE_BYTES: u64 = 96;
+/// What the newest record of a key takes besides the key: a row with the publisher in it.
+const NEWEST_BYTES: u64 = 160;
+/// Of the size allowed, what is for changes that are not over yet: pages are used again one or two commits after they were
+/// freed, and the file never shrinks.
+const CHANGES_BYTES: u64 = 16 * 1024 * 1024;
+/// And eighths of it that frames may fill; pages are not always full.
+const FILLED_EIGHTHS: u64 = 7;
 
 impl Writing<'_> {
     /// Makes sure that the tables are of the form this software knows; whether they are new.
@@ -68,7 +75,7 @@ impl Writing<'_> {
             kept: kept.clone(),
         };
         let bytes = stored.encode();
-        self.add_bytes(cost(&bytes, kept))?;
+        self.add_bytes(frame_cost(bytes.len()))?;
         self.frames.insert(arrival, bytes.as_slice())?;
         self.note_newest(topic_id, &publisher, kept, arrival)
     }
@@ -76,7 +83,7 @@ impl Writing<'_> {
     /// Drops the oldest until all bounds hold.
     pub(super) fn shed(&mut self, limits: &LogLimits, now_us: u64) -> Result<(), Fail> {
         let oldest_us = now_us.saturating_sub(limits.age_us_max);
-        let bytes_max = limits.bytes_max / 8 * FILLED_EIGHTHS;
+        let bytes_max = (limits.bytes_max / 8 * FILLED_EIGHTHS).saturating_sub(CHANGES_BYTES);
         loop {
             let Some((arrival, came_us)) = self.oldest()? else {
                 return Ok(());
@@ -101,7 +108,7 @@ impl Writing<'_> {
         let stored = self.stored(arrival)?;
         let kept = &stored.kept;
         let publisher = kept.publisher.to_bytes();
-        self.frames.remove(arrival)?;
+        let mut freed = frame_cost(self.frames.remove(arrival)?.map_or(0, |bytes| bytes.value().len()));
         if kept.is_head() {
             self.heads.remove(stored.run)?;
         } else {
@@ -113,11 +120,11 @@ impl Writing<'_> {
             let newest = self.newest.get(place.as_slice())?.map(|newest| newest.value());
             if newest.is_some_and(|(.., frame)| frame == arrival) {
                 self.newest.remove(place.as_slice())?;
+                freed += newest_cost(key.as_deref());
             }
         }
         let bytes = self.number(META_BYTES)?;
-        let cost = cost(&stored.encode(), kept);
-        self.meta.insert(META_BYTES, bytes.saturating_sub(cost))?;
+        self.meta.insert(META_BYTES, bytes.saturating_sub(freed))?;
         let empty = self.heads.get(stored.run)?.is_none()
             && self
                 .places
@@ -162,6 +169,8 @@ impl Writing<'_> {
                 } else {
                     self.newest_frames.remove((topic, frame))?;
                 }
+            } else {
+                self.add_bytes(newest_cost(key.as_deref()))?;
             }
             self.newest
                 .insert(place.as_slice(), (kept.incarnation, sequence, arrival))?;
@@ -217,6 +226,18 @@ impl Writing<'_> {
     }
 }
 
-fn cost(encoded: &[u8], kept: &Kept) -> u64 {
-    FRAME_BYTES + RECORD_BYTES * kept.keys.len() as u64 + encoded.len() as u64
+/// What a frame takes of the file: small ones share a page, which is not always full, large ones have pages of their own,
+/// of sizes that are powers of two.
+fn frame_cost(bytes: usize) -> u64 {
+    let row = bytes as u64 + ROW_BYTES;
+    let in_pages = if row > PAGE_BYTES / 3 {
+        row.next_power_of_two()
+    } else {
+        row + row / 8
+    };
+    PLACE_BYTES + in_pages
+}
+
+fn newest_cost(key: Option<&[u8]>) -> u64 {
+    NEWEST_BYTES + key.map_or(0, |key| key.len() as u64)
 }

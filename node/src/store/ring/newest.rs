@@ -51,7 +51,9 @@ impl Newest {
         keys: &[Option<Bytes>],
     ) -> Vec<u64> {
         let mut outdated = Vec::new();
-        for (sequence, key) in (first..).zip(keys) {
+        for (offset, key) in (0..).zip(keys) {
+            // Not a range from `first`: that would count one beyond the last record, which may be the last number.
+            let sequence = first + offset;
             let new = Record {
                 incarnation,
                 sequence,
