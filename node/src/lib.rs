@@ -52,5 +52,6 @@ pub use crate::metrics::Metrics;
 pub use crate::store::{DataDirError, IdentityError};
 pub use crate::types::{
     Address, AddressError, BootstrapPeer, Cursor, CursorError, MeshName, MultiaddrError, NameError, Password,
-    PasswordError, PeerMultiaddr, Position, PositionError, Strength, Ticket, TicketError, TicketParseError, TopicName,
+    PasswordError, PeerMultiaddr, Position, PositionError, Start, Strength, Ticket, TicketError, TicketParseError,
+    TopicName,
 };

@@ -58,6 +58,16 @@ counters! {
     records_asked_for,
     /// Records given up as missing.
     records_missing,
+    /// Records delivered from the past.
+    records_from_history,
+    /// Frames that were missing and came from a member that was asked.
+    frames_repaired,
+    /// Questions of members about the past that were answered.
+    questions_answered,
+    /// Questions of members about the past that came too fast.
+    questions_refused,
+    /// Members that answered wrongly about the past.
+    members_penalised,
     /// Acknowledgements that did not fit what was sent.
     acks_invalid,
     /// Control frames that were malformed.

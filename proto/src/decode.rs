@@ -95,8 +95,13 @@ const CONTROL_FRAME: &[Rule] = &[
             Rule::bytes(2, "farewell.replaced", SESSION_BYTES, SESSION_BYTES),
         ],
     ),
+    Rule::message(
+        6,
+        "digest",
+        &[Rule::bytes(1, "digest.topic", 1, TOPIC_NAME_BYTES_MAX).required()],
+    ),
 ];
-const CONTROL_FIELD_MAX: u32 = 5;
+const CONTROL_FIELD_MAX: u32 = 6;
 
 const FRAME_BODY: &[Rule] = &[
     exactly(1, "frame_body.publisher", PUBLISHER_BYTES),

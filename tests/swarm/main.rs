@@ -3,6 +3,7 @@
 mod crowds;
 mod groups;
 mod handles;
+mod history;
 mod newcomers;
 mod open_meshes;
 mod partition;

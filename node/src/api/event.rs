@@ -69,7 +69,9 @@ pub enum Event<T> {
         /// Whose.
         publisher: PeerId,
     },
-    /// All that lay before has been delivered; what follows is live.
+    /// Nobody could be asked about the past but this node itself. [`CaughtUp`](Self::CaughtUp) follows all the same.
+    Unanswered,
+    /// All of the past that was asked for, and could be had, has been delivered; what follows is live.
     CaughtUp,
     /// A record is not of the topic's type.
     Undecodable {

@@ -12,13 +12,14 @@ use tokio::sync::oneshot;
 
 use super::{Event, Payload, Received, StreamError, SubscribeError, Topic};
 use crate::net::{Command, Delivery, Filter, Incoming, SubscriptionLink};
-use crate::types::{Cursor, Position};
+use crate::types::{Cursor, Position, Start};
 
 /// Describes a subscription; [`start`](Self::start) begins it.
 #[derive(Debug)]
 pub struct SubscribeBuilder<T> {
     topic: Topic<T>,
     filter: Filter,
+    start: Start,
 }
 
 impl<T: Payload> SubscribeBuilder<T> {
@@ -26,7 +27,16 @@ impl<T: Payload> SubscribeBuilder<T> {
         Self {
             topic,
             filter: Filter::default(),
+            start: Start::Now,
         }
+    }
+
+    /// Where to begin: with what is published from now on, unless this says otherwise. The past comes from any members that
+    /// hold it, is delivered as records like others, in order for each publisher, and ends with [`Event::CaughtUp`].
+    #[must_use]
+    pub fn from(mut self, start: Start) -> Self {
+        self.start = start;
+        self
     }
 
     /// Only records of these authors. Called again, it adds.
@@ -49,7 +59,7 @@ impl<T: Payload> SubscribeBuilder<T> {
         self
     }
 
-    /// Begins. The subscriber hears what is published from now on.
+    /// Begins.
     ///
     /// # Errors
     /// [`SubscribeError::TooManyTopics`], [`SubscribeError::Closed`].
@@ -57,12 +67,17 @@ impl<T: Payload> SubscribeBuilder<T> {
     /// # Cancel safety
     /// Dropping the future leaves no subscription behind.
     pub async fn start(self) -> Result<Subscriber<T>, SubscribeError> {
-        let Self { topic, filter } = self;
+        let Self { topic, filter, start } = self;
+        let position = match &start {
+            Start::After(position) => position.clone(),
+            _ => Position::default(),
+        };
         let (reply, started) = oneshot::channel();
         let command = Command::Subscribe {
             slot: topic.mesh.link.slot,
             topic: topic.name.clone(),
             filter,
+            start,
             reply,
         };
         topic
@@ -73,11 +88,7 @@ impl<T: Payload> SubscribeBuilder<T> {
             .await
             .map_err(|_| SubscribeError::Closed)?;
         let link = started.await.map_err(|_| SubscribeError::Closed)??;
-        Ok(Subscriber {
-            topic,
-            link,
-            position: Position::default(),
-        })
+        Ok(Subscriber { topic, link, position })
     }
 }
 
@@ -140,7 +151,11 @@ impl<T: Payload> Subscriber<T> {
                     incarnation,
                     sequence,
                 }),
-                Event::Restarted { .. } | Event::Silent { .. } | Event::Resumed { .. } | Event::CaughtUp => continue,
+                Event::Restarted { .. }
+                | Event::Silent { .. }
+                | Event::Resumed { .. }
+                | Event::Unanswered
+                | Event::CaughtUp => continue,
             };
         }
     }
@@ -183,6 +198,7 @@ impl<T: Payload> Subscriber<T> {
             },
             Delivery::Silent { publisher, since } => Event::Silent { publisher, since },
             Delivery::Resumed { publisher } => Event::Resumed { publisher },
+            Delivery::Unanswered => Event::Unanswered,
             Delivery::CaughtUp => Event::CaughtUp,
         }
     }

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::gate::Gate;
-use super::gossip::Gossip;
+use super::inner::MeshBehaviour;
 use super::provider_store::ProviderStore;
 use crate::core::admission::Doorman;
 
@@ -36,7 +36,7 @@ pub(crate) struct Behaviour {
     /// Peers on the local network.
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
     /// The meshes, each behind admission.
-    pub(super) gate: Gate<Gossip>,
+    pub(super) gate: Gate<MeshBehaviour>,
 }
 
 impl Behaviour {

@@ -10,17 +10,19 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::error::{JoinError, OpenError, SubscribeError};
 use super::event::MeshEvent;
-use super::link::{
-    Command, EVENTS_MAX, Filter, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState, SubscriptionLink, new_inbox,
-};
+use super::history::History;
+use super::inlet::{Filter, Inlet, SubscriptionLink, new_inbox};
+use super::inner::MeshBehaviour;
+use super::link::{Command, EVENTS_MAX, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState};
 use super::mesh::{MeshState, TOPICS_MAX};
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
-use super::{Slot, gossip, unix_ms};
+use super::{Slot, unix_ms, unix_us};
 use crate::core::admission::MeshKey;
+use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::neighbours::{Neighbours, Status};
-use crate::core::stream::{Context, Inbox, Outbox, SigningKey, Tail, inbox, outbox};
-use crate::types::{MeshName, TopicName};
+use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
+use crate::types::{MeshName, Start, TopicName};
 
 /// Streams of this node that are remembered after their publishers are gone.
 const INCARNATIONS_MAX: usize = 4_096;
@@ -60,9 +62,10 @@ impl Task {
                 slot,
                 topic,
                 filter,
+                start,
                 reply,
             } => {
-                drop(reply.send(self.subscribe(slot, &topic, filter)));
+                drop(reply.send(self.subscribe(slot, &topic, filter, start)));
             }
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
@@ -89,7 +92,7 @@ impl Task {
             .swarm
             .behaviour_mut()
             .gate
-            .join(key.clone(), gossip::new(self.heartbeat));
+            .join(key.clone(), MeshBehaviour::new(self.heartbeat));
         let (status, status_seen) = watch::channel(Status::Alone);
         let (watched, neighbours_seen) = watch::channel(Vec::new());
         let (events, _) = broadcast::channel(EVENTS_MAX);
@@ -111,6 +114,12 @@ impl Task {
             rejected: HashMap::new(),
             resubscribed: HashSet::new(),
             profile_changed: false,
+            history: History::new(self.memory.clone()),
+            responder: Responder::default(),
+            serving: HashMap::new(),
+            next_question: 0,
+            asked: HashMap::new(),
+            profiles: HashMap::new(),
             acks: HashMap::new(),
             replaced: VecDeque::new(),
             status,
@@ -161,7 +170,7 @@ impl Task {
             if mesh.topics.len() >= TOPICS_MAX {
                 return None;
             }
-            let context = Context::new(mesh.key.name(), mesh.key.epoch(), topic);
+            let context = mesh.context(topic);
             let is_on = |peer: &&libp2p::PeerId| mesh.subscriptions[*peer].contains(topic);
             let subscribed: HashSet<_> = mesh.subscriptions.keys().filter(is_on).copied().collect();
             mesh.topics.insert(topic.clone(), TopicState::new(context, subscribed));
@@ -170,24 +179,40 @@ impl Task {
         self.meshes.get_mut(&slot)?.topics.get_mut(topic)
     }
 
-    fn subscribe(&mut self, slot: Slot, topic: &TopicName, filter: Filter) -> Result<SubscriptionLink, SubscribeError> {
+    fn subscribe(
+        &mut self,
+        slot: Slot,
+        topic: &TopicName,
+        filter: Filter,
+        start: Start,
+    ) -> Result<SubscriptionLink, SubscribeError> {
         if !self.meshes.contains_key(&slot) {
             return Err(SubscribeError::Closed);
         }
+        let (me, room) = (*self.swarm.local_peer_id(), self.room.clone());
         let state = self
             .topic(slot, topic)
             .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
-        let (inlet, link) = new_inbox(filter);
+        let session = (start != Start::Now).then(|| state.next_session());
+        let (inlet, link) = new_inbox(filter, session, room);
         state.inlets.push(inlet);
         if state.inbox.is_none() {
             state.inbox = Some(Inbox::default());
-            if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-                let subscribed = gossip.subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
+            state.catchup = Some(Catchup::new(me, StdRng::from_rng(&mut rand::rng())));
+            state.since_us = unix_us();
+            if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+                let subscribed = inner
+                    .gossip
+                    .subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
                 debug_assert!(
                     subscribed.is_ok(),
                     "the filter allows as many topics as a node may be on"
                 );
             }
+            self.members_changed(slot, topic);
+        }
+        if let Some(session) = session {
+            self.catchup_hears(slot, topic, catchup::Input::Begin { session, start });
         }
         Ok(link)
     }
@@ -324,16 +349,18 @@ impl Task {
                 self.leave(slot);
                 continue;
             }
-            let mut silent = Vec::new();
+            let (mut silent, mut ended) = (Vec::new(), Vec::new());
             for (topic, state) in &mut mesh.topics {
-                state.inlets.retain(|inlet| !inlet.is_closed());
-                state
-                    .inlets
-                    .iter_mut()
-                    .for_each(super::link::Inlet::report_missed_to_idle);
+                for closed in state.inlets.extract_if(.., |inlet| inlet.is_closed()) {
+                    ended.extend(closed.session().map(|session| (topic.clone(), session)));
+                }
+                state.inlets.iter_mut().for_each(Inlet::report_missed_to_idle);
                 if state.inlets.is_empty() && state.inbox.is_some() {
                     silent.push(topic.clone());
                 }
+            }
+            for (topic, session) in ended {
+                self.catchup_hears(slot, &topic, catchup::Input::End { session });
             }
             for topic in &silent {
                 self.inbox_hears(slot, topic, inbox::Input::Leaving);
@@ -344,14 +371,17 @@ impl Task {
             for topic in &silent {
                 if let Some(state) = mesh.topics.get_mut(topic) {
                     state.inbox = None;
+                    state.catchup = None;
                 }
             }
             let before = mesh.topics.len();
             mesh.topics.retain(|_, state| !state.is_idle());
             let changed = mesh.topics.len() != before;
             for topic in silent {
-                if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-                    gossip.unsubscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
+                if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+                    inner
+                        .gossip
+                        .unsubscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
                 }
             }
             if changed {

@@ -25,6 +25,14 @@ pub enum MeshEvent {
         /// Binary logarithm of the guesses an attacker needs.
         guesses_log2: f64,
     },
+    /// A member answered wrongly when it was asked about the past: it hides what others prove, or claims what it does not
+    /// have. It is not asked again.
+    Unreliable {
+        /// Who.
+        peer: PeerId,
+        /// What it did, in words.
+        why: &'static str,
+    },
     /// Another process uses this node's identity in this mesh; this one, the later, has left it.
     IdentityInUse,
 }

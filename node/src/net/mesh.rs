@@ -6,16 +6,21 @@ use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::multiaddr::Multiaddr;
+use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::ConnectionId;
 use maille_proto::control::Ack;
 use tokio::sync::{broadcast, watch};
 
 use super::event::MeshEvent;
+use super::history::History;
 use super::link::{MeshLink, NeighbourAt};
+use super::on_catchup::Serving;
 use super::topic::TopicState;
 use crate::core::admission::MeshKey;
 use crate::core::bucket::Bucket;
+use crate::core::catchup::{InboundId, RequestId, Responder};
 use crate::core::neighbours::{Neighbours, Status};
+use crate::core::stream::Context;
 use crate::types::{TopicHint, TopicName};
 
 /// Topics of one mesh a node may be on: what its neighbours accept as subscriptions.
@@ -39,6 +44,18 @@ pub(super) struct MeshState {
     pub(super) resubscribed: HashSet<PeerId>,
     /// Our own topics changed since the neighbours were told.
     pub(super) profile_changed: bool,
+    /// What is held of the past.
+    pub(super) history: History,
+    /// How much of it is told to whom.
+    pub(super) responder: Responder,
+    /// Questions of members that wait for their answers.
+    pub(super) serving: HashMap<InboundId, Serving>,
+    /// The number of the last one.
+    pub(super) next_question: u64,
+    /// Questions of ours, and who asked them.
+    pub(super) asked: HashMap<OutboundRequestId, (TopicName, RequestId)>,
+    /// What each neighbour says it is on, be it only to publish.
+    pub(super) profiles: HashMap<PeerId, Vec<TopicHint>>,
     /// Acknowledgements that wait for the end of this turn.
     pub(super) acks: HashMap<PeerId, Vec<Ack>>,
     /// When this node's own PeerId took its place, of late.
@@ -62,6 +79,11 @@ impl MeshState {
     /// The topics this node publishes on or subscribes to.
     pub(super) fn own_hints(&self) -> Vec<TopicHint> {
         self.topics.keys().map(|topic| self.hint(topic)).collect()
+    }
+
+    /// What frames of a topic are signed for.
+    pub(super) fn context(&self, topic: &TopicName) -> Context {
+        Context::new(self.key.name(), self.key.epoch(), topic)
     }
 
     /// A notice; it does not matter if nobody listens.

@@ -10,10 +10,14 @@ mod error;
 mod event;
 mod gate;
 mod gossip;
+mod history;
+mod inlet;
+mod inner;
 mod link;
 mod member;
 mod mesh;
 mod neighbourhood;
+mod on_catchup;
 mod on_gate;
 mod on_gossip;
 mod on_kad;
@@ -38,9 +42,8 @@ pub(crate) use error::OpenError;
 pub use error::{JoinError, SpawnError, SubscribeError};
 pub use event::{MeshEvent, NodeEvent};
 pub(crate) use gate::Slot;
-pub(crate) use link::{
-    Command, Delivery, Filter, Incoming, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState, SubscriptionLink,
-};
+pub(crate) use inlet::{Delivery, Filter, Incoming, SubscriptionLink};
+pub(crate) use link::{Command, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub(crate) use start::{Setup, start};
 
 /// The clock, in milliseconds since the Unix epoch.

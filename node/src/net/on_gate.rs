@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use libp2p::swarm::ConnectionId;
-use libp2p::{Multiaddr, PeerId, gossipsub};
+use libp2p::{Multiaddr, PeerId};
 use maille_proto::admission::{MemberRecord as WireRecord, Welcome};
 use maille_proto::control::{Clock, Message};
 use maille_proto::{SAMPLE_RECORDS_MAX, decode_control};
 
 use super::event::MeshEvent;
 use super::gate::{Event, OpenFailure, Outcome};
+use super::inner::MeshBehaviourEvent;
 use super::task::Task;
 use super::{Slot, member, unix_us};
 use crate::core::bucket::{Bucket, Rate};
@@ -24,7 +25,7 @@ const REPLACED_PERIOD: Duration = Duration::from_secs(60);
 const TALK: Rate = Rate::new(64, 300);
 
 impl Task {
-    pub(super) fn on_gate_event(&mut self, event: Event<gossipsub::Event>) {
+    pub(super) fn on_gate_event(&mut self, event: Event<MeshBehaviourEvent>) {
         let (slot, peer) = event.about();
         let _in_mesh = slot.map(|slot| self.mesh_span(slot).entered());
         let _with_peer = peer.map(|peer| tracing::info_span!("peer", id = %peer).entered());
@@ -56,7 +57,10 @@ impl Task {
             Event::Left { slot, peer } => self.on_left(slot, peer),
             Event::Failed { slot, peer, failure } => self.on_open_failed(slot, peer, failure),
             Event::Control { slot, peer, frame } => self.on_control(slot, peer, &frame),
-            Event::Inner { slot, event } => self.on_gossip_event(slot, event),
+            Event::Inner { slot, event } => match event {
+                MeshBehaviourEvent::Gossip(event) => self.on_gossip_event(slot, event),
+                MeshBehaviourEvent::Catchup(event) => self.on_catchup_event(slot, event),
+            },
         }
     }
 
@@ -112,10 +116,12 @@ impl Task {
         mesh.acks.remove(&peer);
         mesh.talk.remove(&peer);
         mesh.rejected.remove(&peer);
+        let profile = mesh.profiles.remove(&peer).unwrap_or_default();
         mesh.tell(MeshEvent::NeighbourLeft { peer });
         for topic in mesh.subscriptions.remove(&peer).unwrap_or_default() {
             self.neighbour_unsubscribed(slot, peer, &topic);
         }
+        self.profile_changed(slot, &profile);
         self.neighbours_hear(slot, Input::Left { peer });
         if let Some((_, connection)) = reached {
             self.release(connection);
@@ -184,6 +190,7 @@ impl Task {
                     .filter(|record| record.peer == peer);
                 match record {
                     Some(record) => {
+                        self.profiled(slot, peer, &record.topics);
                         self.neighbours_hear(slot, Input::Profiled { record });
                         // What a neighbour forwards is what it is subscribed to, whatever else it is on.
                         self.topics_of_changed(slot, peer);
@@ -210,6 +217,7 @@ impl Task {
                 self.send_control(slot, peer, Message::Clock(answer));
             }
             Message::Clock(_) => {}
+            Message::Digest(digest) => self.on_digest(slot, peer, digest),
             Message::Farewell(farewell) => {
                 let records = self.records_from(slot, peer, farewell.sample);
                 if let Ok(newer) = <[u8; 16]>::try_from(farewell.replaced.as_slice()) {

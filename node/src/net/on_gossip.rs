@@ -81,9 +81,9 @@ impl Task {
                 self.swarm.behaviour_mut().gate.evict(slot, *from, None);
             }
         }
-        if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+        if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
             // False only if it left gossipsub's cache meanwhile.
-            gossip.report_message_validation_result(id, from, acceptance);
+            inner.gossip.report_message_validation_result(id, from, acceptance);
         }
     }
 

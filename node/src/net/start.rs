@@ -25,7 +25,7 @@ use super::transport;
 use crate::core::kad_mode::KadModeRule;
 use crate::core::strangers::{HELPER_STRANGERS_MAX, MEMBER_STRANGERS_MAX, Strangers};
 use crate::metrics::Counters;
-use crate::store::DataDir;
+use crate::store::{Budget, DataDir, NODE_BYTES_MAX};
 use crate::types::{BootstrapPeer, MeshName, PeerMultiaddr};
 
 /// How long listeners may take to say where they listen.
@@ -108,6 +108,8 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         incarnations: HashMap::new(),
         run_file: None,
         heartbeat: setup.heartbeat,
+        memory: Budget::new(NODE_BYTES_MAX),
+        room: Arc::default(),
         announce_at: None,
         announced_at: None,
         announced_to: 0,

@@ -8,10 +8,13 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use maille_proto::ACKS_MAX;
 use maille_proto::control::{Ack, Acks, Message};
 
-use super::link::{Delivery, Incoming, Outgoing};
+use super::inlet::{Delivery, Incoming};
+use super::link::Outgoing;
 use super::task::Task;
-use super::{Slot, gossip, unix_us};
+use super::{Slot, gossip, history, unix_us};
+use crate::core::catchup::{self, Run};
 use crate::core::stream::{self, Blame, Frame, inbox, outbox};
+use crate::store::Kept;
 use crate::types::TopicName;
 
 impl Task {
@@ -39,7 +42,20 @@ impl Task {
                 };
             }
         };
-        self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from })
+        let kept = history::kept(&frame);
+        let acceptance = self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from });
+        // What this node published is kept already.
+        if matches!(acceptance, MessageAcceptance::Accept) && from != *self.swarm.local_peer_id() {
+            self.keep(slot, topic, kept);
+        }
+        acceptance
+    }
+
+    /// Keeps a frame that is signed for the topic, for those who ask for it later.
+    pub(super) fn keep(&mut self, slot: Slot, topic: &TopicName, kept: Kept) {
+        if let Some(mesh) = self.meshes.get_mut(&slot) {
+            mesh.history.keep(topic, kept);
+        }
     }
 
     /// Hands one fact to a topic's inbox, if there is one, and does what it asks for. Says what to tell gossip.
@@ -60,6 +76,7 @@ impl Task {
         let Some(state) = mesh.topics.get_mut(topic) else {
             return acceptance;
         };
+        let mut missing = Vec::new();
         for action in actions {
             match action {
                 inbox::Action::Forward { .. } => {
@@ -86,7 +103,15 @@ impl Task {
                         to,
                     });
                 }
-                inbox::Action::Repair { from, to, .. } => self.counters.records_asked_for.add(to.saturating_sub(from)),
+                inbox::Action::Repair {
+                    publisher,
+                    incarnation,
+                    from,
+                    to,
+                } => {
+                    self.counters.records_asked_for.add(to.saturating_sub(from));
+                    missing.push((Run { publisher, incarnation }, from..to));
+                }
                 inbox::Action::Fork {
                     publisher,
                     incarnation,
@@ -98,7 +123,7 @@ impl Task {
                         publisher,
                         incarnation,
                         sequence,
-                        first: None,
+                        first: mesh.history.frame(topic, Run { publisher, incarnation }, sequence),
                         second,
                     });
                 }
@@ -128,6 +153,9 @@ impl Task {
                     self.counters.frames_over_limit.add(1);
                 }
             }
+        }
+        for (run, sequences) in missing {
+            self.catchup_hears(slot, topic, catchup::Input::Missing { run, sequences });
         }
         acceptance
     }
@@ -164,10 +192,27 @@ impl Task {
             .acks_invalid
             .add(publishing.outbox.acks_ignored() - ignored);
         publishing.tell();
+        let incarnation = publishing.outbox.incarnation();
         self.queues.set_open(slot, topic, publishing.outbox.has_room());
         for action in actions {
             match action {
-                outbox::Action::Send { frame, .. } => self.gossip(slot, topic, frame.wire),
+                outbox::Action::Send {
+                    sequences,
+                    keys,
+                    sent_us,
+                    frame,
+                } => {
+                    let kept = Kept {
+                        publisher: *self.swarm.local_peer_id(),
+                        incarnation,
+                        sequences,
+                        sent_us,
+                        keys,
+                        wire: frame.wire.clone(),
+                    };
+                    self.keep(slot, topic, kept);
+                    self.gossip(slot, topic, frame.wire);
+                }
                 // Sizes were checked before the record was taken, and room before it was asked for.
                 outbox::Action::Refuse { why } => tracing::error!(%why, "a record was not sent"),
                 outbox::Action::ReportStall { unacked } => {
@@ -179,8 +224,8 @@ impl Task {
 
     fn gossip(&mut self, slot: Slot, topic: &TopicName, wire: Bytes) {
         self.counters.frames_published.add(1);
-        if let Some(gossip) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-            match gossip.publish(gossip::hash(topic), wire.clone()) {
+        if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+            match inner.gossip.publish(gossip::hash(topic), wire.clone()) {
                 // To nobody: the publisher's state says so.
                 Ok(_) | Err(PublishError::NoPeersSubscribedToTopic) => {}
                 Err(error) => {
@@ -200,6 +245,7 @@ impl Task {
             return;
         };
         state.subscribed.insert(peer);
+        self.members_changed(slot, topic);
         self.outbox_hears(slot, topic, [outbox::Input::Subscribed { peer }]);
     }
 
@@ -208,6 +254,7 @@ impl Task {
             return;
         };
         state.subscribed.remove(&peer);
+        self.members_changed(slot, topic);
         self.outbox_hears(slot, topic, [outbox::Input::Gone { peer }]);
     }
 
@@ -254,12 +301,13 @@ impl Task {
         };
         for topic in mesh.topics.iter().filter_map(due).collect::<Vec<_>>() {
             self.inbox_hears(slot, &topic, inbox::Input::TimedOut);
+            self.catchup_hears(slot, &topic, catchup::Input::TimedOut);
             self.outbox_hears(slot, &topic, [outbox::Input::TimedOut { now_us: unix_us() }]);
         }
     }
 }
 
-fn incoming(delivery: stream::Delivery) -> Incoming {
+pub(super) fn incoming(delivery: stream::Delivery) -> Incoming {
     Incoming {
         author: delivery.author,
         deliverer: delivery.deliverer,

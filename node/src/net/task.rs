@@ -9,7 +9,7 @@ use libp2p::identity::Keypair;
 use libp2p::kad::QueryId;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Swarm};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::Slot;
@@ -22,11 +22,12 @@ use super::on_kad::LookUp;
 use super::on_swarm::Connected;
 use super::outgoing::Queues;
 use super::sources::Sources;
+use crate::core::catchup::{Answer, InboundId, RequestId};
 use crate::core::kad_mode::KadModeRule;
 use crate::core::neighbours::MemberRecord;
 use crate::core::strangers::Strangers;
 use crate::metrics::Counters;
-use crate::store::{DataDir, RunFile};
+use crate::store::{Budget, DataDir, RunFile};
 use crate::types::{MeshName, TopicName};
 
 /// How often handles that were dropped are looked for, and watchers told.
@@ -63,6 +64,10 @@ pub(super) struct Task {
     pub(super) run_file: Option<RunFile>,
     pub(super) kad_mode: KadModeRule,
     pub(super) heartbeat: Duration,
+    /// What the history of all meshes may take of this process's memory.
+    pub(super) memory: Budget,
+    /// A subscriber that was full has room again.
+    pub(super) room: Arc<Notify>,
     pub(super) announce_at: Option<Instant>,
     pub(super) announced_at: Option<Instant>,
     /// Peers in Kademlia's table then.
@@ -84,6 +89,20 @@ pub(super) enum Done {
     Cached { slot: Slot, records: Vec<MemberRecord> },
     /// The run files of other nodes were read.
     RunFiles(Vec<(PeerId, Vec<Multiaddr>)>),
+    /// An answer about the past was read, or could not be.
+    Answered {
+        slot: Slot,
+        topic: TopicName,
+        request: RequestId,
+        from: PeerId,
+        answer: Option<Answer>,
+    },
+    /// An answer about the past was written for a member.
+    Served {
+        slot: Slot,
+        id: InboundId,
+        bytes: Option<Vec<u8>>,
+    },
     /// Something was written that nobody waits for.
     Written,
 }
@@ -116,6 +135,7 @@ impl Task {
             event = self.swarm.select_next_some() => self.on_swarm_event(event),
             (slot, topic, records) = self.queues.next() => self.on_outgoing(slot, &topic, records),
             Some(done) = self.jobs.join_next() => self.on_done(done),
+            () = self.room.notified() => self.on_room(),
             () = tokio::time::sleep_until(deadline.into()) => self.on_deadline(),
         }
         self.send_acks();
@@ -148,6 +168,7 @@ impl Task {
         if self.expire_at <= now {
             self.expire_at = now + EXPIRE_INTERVAL;
             self.expire_providers(now);
+            self.meshes.values_mut().for_each(|mesh| mesh.history.trim());
         }
     }
 
@@ -160,6 +181,14 @@ impl Task {
                 stored,
             }) => self.publisher_stored(slot, topic, open, stored),
             Ok(Done::Cached { slot, records }) => self.on_cached(slot, records),
+            Ok(Done::Answered {
+                slot,
+                topic,
+                request,
+                from,
+                answer,
+            }) => self.on_answer(slot, &topic, request, from, answer),
+            Ok(Done::Served { slot, id, bytes }) => self.on_served(slot, id, bytes),
             Ok(Done::RunFiles(others)) => self.on_run_files(others),
             Ok(Done::Written) => {}
             Err(error) => tracing::error!(%error, "a job of the node ended badly; what it was for will be tried again"),

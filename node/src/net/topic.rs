@@ -8,7 +8,9 @@ use libp2p::PeerId;
 use tokio::sync::watch;
 
 use super::commands::OpenPublisher;
-use super::link::{Delivery, Inlet, PublisherLink, PublisherState};
+use super::inlet::{Delivery, Inlet};
+use super::link::{PublisherLink, PublisherState};
+use crate::core::catchup::{Catchup, SessionId};
 use crate::core::stream::{Context, Inbox, Outbox};
 
 /// A publisher of this node.
@@ -56,6 +58,12 @@ pub(super) struct TopicState {
     pub(super) inlets: Vec<Inlet>,
     /// Only while this node subscribes: only subscribers forward.
     pub(super) inbox: Option<Inbox>,
+    /// Comes and goes with the inbox.
+    pub(super) catchup: Option<Catchup>,
+    /// When the inbox came: microseconds since the Unix epoch.
+    pub(super) since_us: u64,
+    /// The number of the last subscriber with history.
+    sessions: u64,
     pub(super) publishing: Option<Publishing>,
     /// Publishers whose incarnation is being stored.
     pub(super) opening: u32,
@@ -71,11 +79,20 @@ impl TopicState {
             context,
             inlets: Vec::new(),
             inbox: None,
+            catchup: None,
+            since_us: 0,
+            sessions: 0,
             publishing: None,
             opening: 0,
             reopening: Vec::new(),
             subscribed,
         }
+    }
+
+    /// A number for one more subscriber with history.
+    pub(super) fn next_session(&mut self) -> SessionId {
+        self.sessions += 1;
+        SessionId(self.sessions)
     }
 
     /// Nobody here wants it any more.
@@ -89,7 +106,8 @@ impl TopicState {
             .publishing
             .as_ref()
             .and_then(|publishing| publishing.outbox.next_deadline());
-        inbox.into_iter().chain(outbox).min()
+        let catchup = self.catchup.as_ref().and_then(Catchup::next_deadline);
+        inbox.into_iter().chain(outbox).chain(catchup).min()
     }
 
     pub(super) fn deliver(&mut self, delivery: &Delivery) {

@@ -46,6 +46,9 @@ impl Kept {
     }
 }
 
+/// Spans of one run that a store tells.
+pub const SPANS_MAX: usize = 64;
+
 /// What a store holds of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -53,6 +56,8 @@ pub struct Held {
     pub publisher: PeerId,
     /// Which of its publisher's runs on the topic.
     pub incarnation: u64,
+    /// What is held, without the holes: ascending, not touching. Of one with more holes the newest [`SPANS_MAX`].
+    pub spans: Vec<Range<u64>>,
     /// The first sequence number held.
     pub first: u64,
     /// The one after the last held. Between the two there may be holes.
@@ -105,6 +110,9 @@ pub enum StoreError {
         /// The most held.
         topics_max: usize,
     },
+    /// Too much waits for its disk.
+    #[error("too much waits to be stored or read: the disk is slower than what comes")]
+    Busy,
     /// Its thread has ended.
     #[error("the thread that writes history has ended")]
     Stopped,
@@ -129,6 +137,7 @@ impl StoreError {
             Self::TooManyTopics { topics_max } => Self::TooManyTopics {
                 topics_max: *topics_max,
             },
+            Self::Busy => Self::Busy,
             Self::Stopped => Self::Stopped,
         }
     }

@@ -22,7 +22,7 @@ pub use self::faulty::{Fault, Faults, Faulty};
 pub use self::{
     data_dir::{DataDir, DataDirError, PORTS_MAX},
     files::FileError,
-    history::{Held, Kept, Store, StoreError},
+    history::{Held, Kept, SPANS_MAX, Store, StoreError},
     identity::IdentityError,
     incarnations::INCARNATIONS_MAX,
     log::{LOG_BYTES_MIN, Log, LogLimits},

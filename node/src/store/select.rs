@@ -1,6 +1,7 @@
 //! Where a selection begins in each run, found by a few looks at single frames. Knows nothing of how frames are kept.
 
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use libp2p::PeerId;
 
@@ -10,6 +11,25 @@ pub(super) struct Place {
     pub(super) first: u64,
     pub(super) end: u64,
     pub(super) sent_us: u64,
+}
+
+/// The newest spans of frames that come from the last to the first, ascending.
+pub(super) fn spans<E>(
+    descending: impl Iterator<Item = Result<Range<u64>, E>>,
+    spans_max: usize,
+) -> Result<Vec<Range<u64>>, E> {
+    let mut spans: Vec<Range<u64>> = Vec::new();
+    for frame in descending {
+        let frame = frame?;
+        let full = spans.len() == spans_max;
+        match spans.last_mut() {
+            Some(above) if above.start == frame.end => above.start = frame.start,
+            _ if full => break,
+            _ => spans.push(frame),
+        }
+    }
+    spans.reverse();
+    Ok(spans)
 }
 
 /// The first sequence number of the frames of `first..next` that were sent at or after `since_us`; `None` if none was.

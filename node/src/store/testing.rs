@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::types::{Selector, TopicName};
 
 use super::{
-    history::{Held, Kept, Store, StoreError},
+    history::{Held, Kept, SPANS_MAX, Store, StoreError},
     ring::RingLimits,
 };
 
@@ -191,9 +191,19 @@ impl Model {
             let Some(from) = from.or(alone.filter(|_| selector == Selector::All)) else {
                 continue;
             };
+            let mut spans: Vec<Range<u64>> = Vec::new();
+            let held: BTreeSet<u64> = frames.iter().flat_map(|kept| kept.sequences.clone()).collect();
+            for at in held {
+                match spans.last_mut() {
+                    Some(span) if span.end == at => span.end += 1,
+                    _ => spans.push(at..at + 1),
+                }
+            }
+            let beyond = spans.len().saturating_sub(SPANS_MAX);
             runs.push(Held {
                 publisher: id.0,
                 incarnation: id.1,
+                spans: spans.split_off(beyond),
                 first: alone.unwrap_or_else(|| frames.iter().map(|kept| kept.sequences.start).min().unwrap()),
                 next: alone.unwrap_or_else(|| frames.iter().map(|kept| kept.sequences.end).max().unwrap()),
                 from,

@@ -54,6 +54,16 @@ pub enum AppendError {
     Stopped,
 }
 
+impl From<AppendError> for StoreError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full => Self::Busy,
+            AppendError::Misfit => Self::Misfit,
+            AppendError::Stopped => Self::Stopped,
+        }
+    }
+}
+
 /// What became of frames of one run that followed each other.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -213,7 +223,11 @@ impl LogHandle {
         self.ask(|store| store.topics())
     }
 
-    fn ask<T: Send + 'static>(
+    /// Asks anything of the store, on its thread.
+    ///
+    /// # Errors
+    /// When too much is asked already, or the thread has ended.
+    pub fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Answer<T>, AppendError> {

@@ -62,7 +62,10 @@ enum Wanted {
 #[expect(clippy::large_enum_variant, reason = "one a session")]
 enum Phase {
     /// Waits for members to ask, until then at the latest.
-    Gathering { until: Instant, settled: Option<Instant> },
+    Gathering {
+        until: Instant,
+        settled: Option<Instant>,
+    },
     Asking(Inquiry),
     AskingLatest(Inquiry, NewestOfKeys),
     Surveying(NewestRecords),
@@ -362,7 +365,11 @@ impl Session {
             publisher: *publisher,
             incarnation,
         };
-        let of = |runs: &BTreeMap<Run, u64>| runs.range(all(0)..=all(u64::MAX)).next_back().map(|(run, _)| run.incarnation);
+        let of = |runs: &BTreeMap<Run, u64>| {
+            runs.range(all(0)..=all(u64::MAX))
+                .next_back()
+                .map(|(run, _)| run.incarnation)
+        };
         of(&self.reached).max(of(&self.ends))
     }
 

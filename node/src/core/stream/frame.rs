@@ -10,7 +10,7 @@ use maille_proto::{
     frame::{FrameBody, Predecessor, Record},
 };
 
-use super::seal::Context;
+use super::{inbox::Delivery, seal::Context};
 
 /// The name of a message: the first 16 bytes of BLAKE3 of all of it, so that no forged copy shadows a real frame.
 #[must_use]
@@ -104,6 +104,22 @@ impl Frame {
         self.sequences()
             .zip(&self.records)
             .map(|(sequence, (key, payload))| (sequence, key.as_ref(), payload))
+    }
+}
+
+impl Frame {
+    /// Its records as subscribers hear them, from whoever delivered it.
+    pub fn deliveries(&self, deliverer: PeerId) -> impl Iterator<Item = Delivery> {
+        self.records().map(move |(sequence, key, payload)| Delivery {
+            author: self.publisher,
+            deliverer,
+            incarnation: self.incarnation,
+            sequence,
+            sent_us: self.sent_us,
+            key: key.cloned(),
+            payload: payload.clone(),
+            content_type: self.content_type.clone(),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! Not several topics, not repair from history, and not the fan-out to several local subscribers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -21,7 +21,6 @@ use super::{
     frame::Frame,
     lru::Lru,
     publisher::{Credit, Publisher},
-    reorder::Reorder,
     seen::{PUBLISHERS_MAX, Seen, Verdict},
 };
 use crate::types::Cursor;
@@ -32,9 +31,6 @@ pub const RESTART_GRACE: Duration = Duration::from_secs(2);
 pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
 /// Bytes of those frames.
 pub const HELD_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
-
-/// Runs of which it is remembered where they stood when this node subscribed.
-pub const HISTORY_MAX: usize = PUBLISHERS_MAX;
 
 /// What happened.
 #[derive(Debug)]
@@ -50,15 +46,6 @@ pub enum Input {
         frame: Frame,
         /// The neighbour that passed it on.
         deliverer: PeerId,
-    },
-    /// Members said where a run stood when this node subscribed: what lies below is history, what follows is live.
-    History {
-        /// Whose run.
-        publisher: PeerId,
-        /// Which one.
-        incarnation: u64,
-        /// The first sequence number that is not history.
-        next: u64,
     },
     /// Members were asked for what an [`Action::Repair`] named, and none has these.
     Lost {
@@ -229,8 +216,6 @@ pub struct Inbox {
     deadlines: BTreeSet<(Instant, PeerId)>,
     held: Load,
     counts: Counts,
-    /// Where runs stood when this node subscribed, of those that were not met yet.
-    history: BTreeMap<(PeerId, u64), u64>,
 }
 
 impl Default for Inbox {
@@ -241,7 +226,6 @@ impl Default for Inbox {
             deadlines: BTreeSet::new(),
             held: Load::default(),
             counts: Counts::default(),
-            history: BTreeMap::new(),
         }
     }
 }
@@ -251,11 +235,6 @@ impl Inbox {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
             Input::Received { frame, deliverer } => self.received(frame, deliverer, now, out),
-            Input::History {
-                publisher,
-                incarnation,
-                next,
-            } => self.note_history(publisher, incarnation, next, now, out),
             Input::Lost {
                 publisher,
                 incarnation,
@@ -278,14 +257,14 @@ impl Inbox {
         self.publishers.len()
     }
 
-    /// Where the current run of each publisher stands: its incarnation, and the next sequence number to be delivered, once
-    /// the run has begun here.
-    pub fn positions(&self) -> impl Iterator<Item = (PeerId, u64, Option<u64>)> {
+    /// Where each publisher stands: the run of which something is delivered next, and what. Of a run that is still being
+    /// met, the lowest that has come.
+    pub fn positions(&self) -> impl Iterator<Item = (PeerId, u64, u64)> {
         let position = |(id, publisher): (&PeerId, &Publisher)| {
-            let (incarnation, next) = publisher.position();
-            (*id, incarnation, next)
+            let (incarnation, next) = publisher.position()?;
+            Some((*id, incarnation, next))
         };
-        self.publishers.iter().map(position)
+        self.publishers.iter().filter_map(position)
     }
 
     /// Frames that wait for earlier ones.
@@ -378,12 +357,7 @@ impl Inbox {
     }
 
     fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
-        let first = frame.sequences().start;
-        let reorder = match self.history.get(&(frame.publisher, frame.incarnation)) {
-            Some(next) if *next <= first => Reorder::begun(*next),
-            _ => Reorder::met(first, now),
-        };
-        let met = Publisher::met(frame, reorder, now);
+        let met = Publisher::met(frame, now);
         let Some((id, mut forgotten)) = self.publishers.insert(frame.publisher, met) else {
             return;
         };
@@ -392,13 +366,6 @@ impl Inbox {
         }
         self.held = self.held.replace(forgotten.load(), Load::default());
         forgotten.finish(now, out);
-    }
-
-    fn note_history(&mut self, publisher: PeerId, incarnation: u64, next: u64, now: Instant, out: &mut Vec<Action>) {
-        if self.history.len() < HISTORY_MAX {
-            self.history.insert((publisher, incarnation), next);
-        }
-        self.update(publisher, |publisher| publisher.settle(incarnation, next, now, out));
     }
 
     /// Gives up gaps, those of the publisher that holds most first, until what waits is within the bounds of the topic.

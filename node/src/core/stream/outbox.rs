@@ -79,6 +79,10 @@ pub enum Action {
     Send {
         /// The sequence numbers of its records: none if it is a head.
         sequences: Range<u64>,
+        /// The key of each record.
+        keys: Vec<Option<Bytes>>,
+        /// When it says that it was sent, in microseconds since the Unix epoch.
+        sent_us: u64,
         /// The frame.
         frame: SealedFrame,
     },
@@ -327,6 +331,8 @@ impl Outbox {
     fn send_batch(&mut self, now: Instant, out: &mut Vec<Action>) {
         let (records, sent_us) = self.batch.take(now);
         let end = self.next_sequence + records.len() as u64;
+        let key = |record: &Record| record.key.as_deref().map(Bytes::copy_from_slice);
+        let keys = records.iter().map(key).collect();
         match self.unsigned(sent_us, records).seal(&self.key, &self.context) {
             Ok(frame) => {
                 let sequences = self.next_sequence..end;
@@ -343,7 +349,12 @@ impl Outbox {
                     // Spent. It shuts again, for another while.
                     self.gate = Gate::Open;
                 }
-                out.push(Action::Send { sequences, frame });
+                out.push(Action::Send {
+                    sequences,
+                    keys,
+                    sent_us,
+                    frame,
+                });
             }
             // Its records were within bounds one by one, so it is the content type, and no frame ever leaves.
             Err(why) => out.push(Action::Refuse { why: why.into() }),
@@ -352,8 +363,12 @@ impl Outbox {
 
     fn send_head(&mut self, now_us: u64, out: &mut Vec<Action>) {
         if let Ok(frame) = self.unsigned(now_us, vec![]).seal(&self.key, &self.context) {
-            let sequences = self.next_sequence..self.next_sequence;
-            out.push(Action::Send { sequences, frame });
+            out.push(Action::Send {
+                sequences: self.next_sequence..self.next_sequence,
+                keys: vec![],
+                sent_us: now_us,
+                frame,
+            });
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     ack::Pacer,
     chain::Chain,
     frame::Frame,
-    inbox::{Action, Counts, Delivery, Load, RESTART_GRACE},
+    inbox::{Action, Counts, Load, RESTART_GRACE},
     pulse::Pulse,
     reorder::{Released, Reorder},
 };
@@ -56,10 +56,10 @@ struct Ending {
 
 impl Publisher {
     /// A publisher met for the first time, by this frame, which is still to be accepted.
-    pub(super) fn met(frame: &Frame, reorder: Reorder, now: Instant) -> Self {
+    pub(super) fn met(frame: &Frame, now: Instant) -> Self {
         Self {
             id: frame.publisher,
-            current: Run::new(frame.incarnation, reorder),
+            current: Run::new(frame.incarnation, Reorder::met(frame.sequences().start, now)),
             ending: None,
             pacer: Pacer::default(),
             pulse: Pulse::new(now),
@@ -105,18 +105,10 @@ impl Publisher {
         self.acknowledge(now, out);
     }
 
-    /// The current run is history below `next`; what was taken for its middle may be its start.
-    pub(super) fn settle(&mut self, incarnation: u64, next: u64, now: Instant, out: &mut Vec<Action>) {
-        if self.current.incarnation == incarnation && self.ending.is_none() {
-            let mut released = vec![];
-            self.current.reorder.settle(next, &mut released);
-            self.emit(incarnation, released, now, out);
-        }
-    }
-
-    /// The current run, and what of it is next.
-    pub(super) fn position(&self) -> (u64, Option<u64>) {
-        (self.current.incarnation, self.current.reorder.next())
+    /// The run of which something is delivered next, and what.
+    pub(super) fn position(&self) -> Option<(u64, u64)> {
+        let run = self.ending.as_ref().map_or(&self.current, |ending| &ending.run);
+        Some((run.incarnation, run.reorder.position()?))
     }
 
     pub(super) fn accept(
@@ -298,18 +290,7 @@ impl Publisher {
                     from: missing.start,
                     to: missing.end,
                 }),
-                Released::Frame(held) => out.extend(held.frame.records().map(|(sequence, key, payload)| {
-                    Action::Deliver(Delivery {
-                        author: self.id,
-                        deliverer: held.deliverer,
-                        incarnation,
-                        sequence,
-                        sent_us: held.frame.sent_us,
-                        key: key.cloned(),
-                        payload: payload.clone(),
-                        content_type: held.frame.content_type.clone(),
-                    })
-                })),
+                Released::Frame(held) => out.extend(held.frame.deliveries(held.deliverer).map(Action::Deliver)),
             }
         }
     }

@@ -94,11 +94,6 @@ impl Reorder {
         Self::new(Start::Settling(now + settle))
     }
 
-    /// A run of which everything from `next` on is wanted.
-    pub(super) fn begun(next: u64) -> Self {
-        Self::new(Start::Begun(next))
-    }
-
     /// A run that is kept back until the one before it has ended.
     pub(super) fn kept() -> Self {
         Self::new(Start::Kept)
@@ -234,14 +229,6 @@ impl Reorder {
         }
     }
 
-    /// Begins with `next` if it is not known yet with what: what lies below is history.
-    pub(super) fn settle(&mut self, next: u64, out: &mut Vec<Released>) {
-        let lowest = self.held.keys().next();
-        if matches!(self.start, Start::Settling(_)) && lowest.is_none_or(|lowest| next <= *lowest) {
-            self.begin(next, out);
-        }
-    }
-
     /// From now on frames leave, this sequence number first.
     pub(super) fn begin(&mut self, first: u64, out: &mut Vec<Released>) {
         self.start = Start::Begun(first);
@@ -254,6 +241,11 @@ impl Reorder {
             Start::Begun(next) => Some(next),
             Start::Kept | Start::Settling(_) => None,
         }
+    }
+
+    /// What leaves next: the lowest that has come, if the run has not begun.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.next().or_else(|| self.above_the_gap())
     }
 
     pub(super) fn held_frames(&self) -> usize {

@@ -8,7 +8,7 @@ use redb::ReadableTable as _;
 
 use crate::{
     store::{
-        history::{Held, fill},
+        history::{Held, SPANS_MAX, fill},
         select::{self, Place},
     },
     types::{Selector, TopicName},
@@ -41,20 +41,27 @@ impl Reading {
     pub(super) fn runs(&self, topic: &TopicName, selector: Selector) -> Result<Vec<Held>, Fail> {
         let runs = self.held(topic)?;
         let from = self.selected(&runs, selector)?;
-        let held = runs.into_iter().zip(from).filter_map(|(run, from)| {
+        let selected = runs.into_iter().zip(from).filter_map(|(run, from)| Some((run, from?)));
+        let held = selected.map(|(run, from)| {
             let alone = run.head.as_ref().map_or(0, |head| head.kept.sequences.start);
             let sent_us = run.head.as_ref().map_or(0, |head| head.kept.sent_us);
-            Some(Held {
+            let places = self.places.range((run.number, 0)..=(run.number, u64::MAX))?.rev();
+            let spans = places.map(|row| {
+                let (place, end) = row?;
+                Ok::<_, Fail>(place.value().1..end.value().0)
+            });
+            Ok(Held {
                 publisher: run.publisher,
                 incarnation: run.incarnation,
+                spans: select::spans(spans, SPANS_MAX)?,
                 first: run.first.unwrap_or(alone),
                 next: run.last.map_or(alone, |last| last.end),
-                from: from?,
+                from,
                 newest_us: run.last.map_or(sent_us, |last| last.sent_us),
                 head: run.head.map(|head| head.kept.wire),
             })
         });
-        Ok(held.collect())
+        held.collect()
     }
 
     pub(super) fn range(

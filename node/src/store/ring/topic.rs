@@ -11,7 +11,7 @@ use libp2p::PeerId;
 
 use crate::{
     store::{
-        history::{Held, Kept, fill},
+        history::{Held, Kept, SPANS_MAX, fill},
         select::{self, Place},
     },
     types::Selector,
@@ -206,9 +206,13 @@ impl TopicRing {
                 .values()
                 .next_back()
                 .and_then(|number| self.frames.get(number));
+            let frames = run.frames.values().rev().filter_map(|number| self.frames.get(number));
+            let spans = frames.map(|stored| Ok::<_, Infallible>(stored.sequences.clone()));
+            let Ok(spans) = select::spans(spans, SPANS_MAX);
             Some(Held {
                 publisher: id.0,
                 incarnation: id.1,
+                spans,
                 first: run.frames.keys().next().copied().unwrap_or(alone),
                 next: last.map_or(alone, |last| last.sequences.end),
                 from: from?,

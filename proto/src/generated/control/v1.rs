@@ -4,7 +4,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlFrame {
     /// Which message it is.
-    #[prost(oneof = "control_frame::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "control_frame::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<control_frame::Message>,
 }
 /// Nested message and enum types in `ControlFrame`.
@@ -27,6 +27,9 @@ pub mod control_frame {
         /// The sender ends the admission.
         #[prost(message, tag = "5")]
         Farewell(super::Farewell),
+        /// How far the sender's streams of a topic have arrived, in short.
+        #[prost(message, tag = "6")]
+        Digest(super::Digest),
     }
 }
 /// What the sender has received of the receiver's own streams: cumulative, sent every 256 frames or 50 ms.
@@ -76,6 +79,18 @@ pub struct Clock {
     /// When the answering side received and sent; 0 in a question.
     #[prost(uint64, tag = "2")]
     pub answer_us: u64,
+}
+/// Sent to one random neighbour on the topic every 10 s. A receiver on the topic whose own is another asks for the runs that
+/// the sender holds (catchup.proto) and repairs what it lacks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Digest {
+    /// 1 to 255 bytes.
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// The first 8 bytes, big endian, of BLAKE3-derive("maille 1 digest of heads", runs), where a run is the publisher's
+    /// binary PeerId || incarnation || next sequence number, the numbers in 8 bytes big endian, and runs are ordered.
+    #[prost(fixed64, tag = "2")]
+    pub heads: u64,
 }
 /// The last word of an admission.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -149,7 +149,7 @@ fn records_gather_while_frames_are_under_way() {
     }
     assert_eq!((outbox.gathered(), outbox.next_deadline()), (100, Some(now + LINGER)));
     assert_eq!(timed_out(&mut outbox, now + LINGER / 2), []);
-    let [Action::Send { sequences, frame }] = &timed_out(&mut outbox, now + LINGER)[..] else {
+    let [Action::Send { sequences, frame, .. }] = &timed_out(&mut outbox, now + LINGER)[..] else {
         panic!("one frame");
     };
     let first = IN_FLIGHT_FRAMES;
@@ -185,7 +185,7 @@ fn heads_say_where_the_run_stands_and_are_no_links() {
     for ms in 0..100_000 {
         let now = start + Duration::from_millis(ms);
         if outbox.next_deadline().is_some_and(|due| due <= now) {
-            let [Action::Send { sequences, frame }] = &timed_out(&mut outbox, now)[..] else {
+            let [Action::Send { sequences, frame, .. }] = &timed_out(&mut outbox, now)[..] else {
                 panic!("a head at {ms} ms");
             };
             assert_eq!(*sequences, 1..1);

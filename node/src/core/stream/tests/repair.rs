@@ -74,24 +74,6 @@ fn what_nobody_has_is_reported_without_waiting() {
     assert_eq!(story(&mut clocked), "d5.6", "it came all the same");
 }
 
-#[test]
-fn what_members_call_history_is_not_waited_for_and_what_follows_is_live() {
-    let history = |next| Input::History {
-        publisher: peer(1),
-        incarnation: 5,
-        next,
-    };
-    let mut clocked = Clocked::new();
-    clocked.give(history(7));
-    clocked.receive(10, frame(5, 8), peer(RELAY));
-    clocked.receive(20, frame(5, 7), peer(RELAY));
-    assert_eq!(story(&mut clocked), "d5.7 d5.8", "nothing settles");
-    let mut clocked = received(&[(0, 9)]);
-    clocked.give(history(7));
-    clocked.receive(400, frame(5, 7), peer(RELAY));
-    assert_eq!(story(&mut clocked), "d5.7");
-}
-
 /// T17, in small.
 #[test]
 fn a_publisher_that_contradicts_itself_is_believed_no_more() {

@@ -1,0 +1,196 @@
+//! What a mesh's node holds of the past: its memory, and a durable log where there is one. It answers from both; what may
+//! be asked, and by whom, is decided elsewhere.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use maille_proto::{
+    CATCHUP_FILL_BYTES, CATCHUP_HEAD_BYTES_MAX, CATCHUP_TOPICS_MAX, SIGNATURE_BYTES, decode_frame_body,
+};
+
+use super::unix_us;
+use crate::core::catchup::wire::{TopicHeld, write_frames, write_runs};
+use crate::core::catchup::{Answer, Claim, Question, Run};
+use crate::core::stream::{Context, Frame};
+use crate::store::{Budget, Held, Kept, LogHandle, Ring, RingLimits, Store, StoreError};
+use crate::types::{Selector, TopicName};
+
+/// What is held, in the words of the store.
+pub(super) enum Read {
+    Runs(Vec<Held>, Option<Run>),
+    Frames(Vec<Bytes>, bool),
+}
+
+/// The history of one mesh.
+#[derive(Debug)]
+pub(super) struct History {
+    ring: Ring,
+    log: Option<LogHandle>,
+}
+
+impl History {
+    pub(super) fn new(budget: Budget) -> Self {
+        Self {
+            ring: Ring::new(RingLimits::default(), budget),
+            log: None,
+        }
+    }
+
+    /// Keeps a frame that is signed for the topic.
+    pub(super) fn keep(&mut self, topic: &TopicName, kept: Kept) {
+        if let Err(error) = self.ring.append(topic, &kept, unix_us()) {
+            tracing::debug!(%error, "a frame is not remembered");
+        }
+        if let Some(log) = &self.log
+            && let Err(error) = log.append(topic, kept)
+        {
+            tracing::warn!(%error, "a frame is not stored");
+        }
+    }
+
+    /// The frame that holds this record, if it is remembered.
+    pub(super) fn frame(&self, topic: &TopicName, run: Run, sequence: u64) -> Option<Bytes> {
+        let frames = self
+            .ring
+            .range(topic, &run.publisher, run.incarnation, sequence..sequence + 1, 1);
+        frames.ok()?.into_iter().next()
+    }
+
+    /// Forgets what is too old.
+    pub(super) fn trim(&mut self) {
+        if let Err(error) = self.ring.trim(unix_us()) {
+            tracing::debug!(%error, "old history was not dropped");
+        }
+    }
+
+    /// The topics of which something is held, after this one.
+    pub(super) fn topics(&self, after: Option<TopicName>) -> BoxFuture<'static, Result<Vec<TopicHeld>, StoreError>> {
+        match &self.log {
+            Some(log) => {
+                let asked = log.ask(move |store| topics(store, after.as_ref(), true));
+                async move { asked?.await.unwrap_or(Err(StoreError::Stopped)) }.boxed()
+            }
+            None => futures::future::ready(topics(&self.ring, after.as_ref(), false)).boxed(),
+        }
+    }
+
+    /// What is held of a topic, as asked; the future may wait for a disk.
+    pub(super) fn read(&self, topic: &TopicName, what: Question) -> BoxFuture<'static, Result<Read, StoreError>> {
+        match &self.log {
+            Some(log) => read_log(log.clone(), topic.clone(), what).boxed(),
+            None => futures::future::ready(read(&self.ring, topic, what)).boxed(),
+        }
+    }
+}
+
+/// The topics after one, and what is held of them.
+fn topics(store: &dyn Store, after: Option<&TopicName>, kept: bool) -> Result<Vec<TopicHeld>, StoreError> {
+    let mut names = store.topics()?;
+    names.retain(|name| after.is_none_or(|after| name > after));
+    names.sort_unstable();
+    names.truncate(CATCHUP_TOPICS_MAX + 1);
+    let held = names.into_iter().map(|name| {
+        let runs = store.runs(&name, Selector::All)?;
+        let publishers: BTreeSet<_> = runs.iter().map(|run| run.publisher).collect();
+        Ok(TopicHeld {
+            publishers: u32::try_from(publishers.len()).unwrap_or(u32::MAX),
+            newest_us: runs.iter().map(|run| run.newest_us).max().unwrap_or_default(),
+            kept,
+            name,
+        })
+    });
+    held.collect()
+}
+
+fn read(store: &dyn Store, topic: &TopicName, what: Question) -> Result<Read, StoreError> {
+    Ok(match what {
+        Question::Runs { selector, from } => Read::Runs(store.runs(topic, selector)?, from),
+        Question::Range { run, sequences } => {
+            let Run { publisher, incarnation } = run;
+            let frames = store.range(topic, &publisher, incarnation, sequences.clone(), CATCHUP_FILL_BYTES)?;
+            let end = frames.last().and_then(|last| end_of(last)).unwrap_or(sequences.end);
+            let more = end < sequences.end
+                && !store
+                    .range(topic, &publisher, incarnation, end..sequences.end, 1)?
+                    .is_empty();
+            Read::Frames(frames, more)
+        }
+        Question::Latest { skip } => {
+            let (frames, more) = store.latest(topic, skip as usize, CATCHUP_FILL_BYTES)?;
+            Read::Frames(frames, more)
+        }
+    })
+}
+
+async fn read_log(log: LogHandle, topic: TopicName, what: Question) -> Result<Read, StoreError> {
+    match log.ask(move |store| read(store, &topic, what)) {
+        Ok(asked) => asked.await.unwrap_or(Err(StoreError::Stopped)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sequence number after a frame's last record.
+fn end_of(wire: &[u8]) -> Option<u64> {
+    let body = decode_frame_body(wire.get(SIGNATURE_BYTES..)?).ok()?;
+    Some(body.first_sequence + body.records.len() as u64)
+}
+
+impl Read {
+    /// As the machine of catch-up takes it. Checks signatures: files may be damaged. Takes time.
+    pub(super) fn open(self, context: &Context) -> Answer {
+        match self {
+            Self::Runs(held, from) => {
+                let claims = claims(held, from, context).map(|(claim, _)| claim).collect();
+                Answer::Runs { claims, more: false }
+            }
+            Self::Frames(frames, more) => Answer::open(frames, more, context),
+        }
+    }
+
+    /// As it travels. Takes time.
+    pub(super) fn write(self, context: &Context) -> Vec<u8> {
+        match self {
+            Self::Runs(held, from) => write_runs(claims(held, from, context)),
+            Self::Frames(frames, more) => write_frames(frames, more),
+        }
+    }
+}
+
+fn claims(held: Vec<Held>, from: Option<Run>, context: &Context) -> impl Iterator<Item = (Claim, Option<Bytes>)> {
+    let wanted = held.into_iter().filter(move |held| {
+        let run = Run {
+            publisher: held.publisher,
+            incarnation: held.incarnation,
+        };
+        !held.spans.is_empty() && from.is_none_or(|from| run >= from)
+    });
+    wanted.map(|held| {
+        let head = held.head.filter(|head| head.len() <= CATCHUP_HEAD_BYTES_MAX);
+        let proved = head.as_ref().and_then(|head| Frame::open(head.clone(), context).ok());
+        let claim = Claim {
+            run: Run {
+                publisher: held.publisher,
+                incarnation: held.incarnation,
+            },
+            held: held.spans,
+            from: held.from,
+            newest_us: held.newest_us,
+            proved: proved.map(|head| head.sequences().start),
+        };
+        (claim, head)
+    })
+}
+
+/// A frame as the store wants it.
+pub(super) fn kept(frame: &Frame) -> Kept {
+    Kept {
+        publisher: frame.publisher,
+        incarnation: frame.incarnation,
+        sequences: frame.sequences(),
+        sent_us: frame.sent_us,
+        keys: frame.records().map(|(_, key, _)| key.cloned()).collect(),
+        wire: frame.wire.clone(),
+    }
+}

@@ -1,0 +1,129 @@
+//! What each mesh has behind its gate: gossip for what is new, catch-up for what is past.
+
+use std::io;
+use std::time::Duration;
+
+use futures::prelude::*;
+use libp2p::StreamProtocol;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use maille_proto::{CATCHUP_ANSWER_BYTES_MAX, CATCHUP_REQUEST_BYTES_MAX};
+use unsigned_varint::aio::read_usize;
+
+use super::gossip::{self, Gossip};
+use crate::core::catchup::REQUEST_TIMEOUT;
+
+const CATCHUP_PROTOCOL: StreamProtocol = StreamProtocol::new("/catchup/1");
+/// Questions and answers under way with one neighbour, both ways; members keep below it.
+const CATCHUP_STREAMS_MAX: usize = 8;
+/// How much longer than a member waits the stream may live.
+const STREAM_GRACE: Duration = Duration::from_secs(2);
+
+/// The protocols of one mesh.
+#[derive(NetworkBehaviour)]
+pub(crate) struct MeshBehaviour {
+    /// Frames as they are published.
+    pub(super) gossip: Gossip,
+    /// Questions about frames of the past, and their answers, as bytes.
+    pub(super) catchup: request_response::Behaviour<Lengths>,
+}
+
+impl MeshBehaviour {
+    pub(super) fn new(heartbeat: Duration) -> Self {
+        let protocols = [(CATCHUP_PROTOCOL, ProtocolSupport::Full)];
+        let config = request_response::Config::default()
+            .with_request_timeout(REQUEST_TIMEOUT + STREAM_GRACE)
+            .with_max_concurrent_streams(CATCHUP_STREAMS_MAX);
+        Self {
+            gossip: gossip::new(heartbeat),
+            catchup: request_response::Behaviour::with_codec(Lengths, protocols, config),
+        }
+    }
+}
+
+/// Messages behind their lengths, which are checked before a byte of the message is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths;
+
+impl request_response::Codec for Lengths {
+    type Protocol = StreamProtocol;
+    type Request = Vec<u8>;
+    type Response = Vec<u8>;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, stream: &mut T) -> io::Result<Vec<u8>>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read(stream, CATCHUP_REQUEST_BYTES_MAX).await
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, stream: &mut T) -> io::Result<Vec<u8>>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read(stream, CATCHUP_ANSWER_BYTES_MAX).await
+    }
+
+    async fn write_request<T>(&mut self, _: &StreamProtocol, stream: &mut T, message: Vec<u8>) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(stream, &message).await
+    }
+
+    async fn write_response<T>(&mut self, _: &StreamProtocol, stream: &mut T, message: Vec<u8>) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(stream, &message).await
+    }
+}
+
+async fn read(stream: &mut (impl AsyncRead + Unpin + Send), bytes_max: usize) -> io::Result<Vec<u8>> {
+    let bytes = read_usize(&mut *stream).await.map_err(io::Error::other)?;
+    if bytes > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than allowed"));
+    }
+    // Grows with what comes, not with what was announced.
+    let mut message = Vec::new();
+    stream.take(bytes as u64).read_to_end(&mut message).await?;
+    match message.len() == bytes {
+        true => Ok(message),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+async fn write(stream: &mut (impl AsyncWrite + Unpin + Send), message: &[u8]) -> io::Result<()> {
+    let mut length = unsigned_varint::encode::usize_buffer();
+    stream
+        .write_all(unsigned_varint::encode::usize(message.len(), &mut length))
+        .await?;
+    stream.write_all(message).await?;
+    stream.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+
+    #[test]
+    fn messages_come_back_and_their_lengths_are_checked_first() {
+        for message in [vec![], vec![7; 127], vec![8; 128], vec![9; CATCHUP_ANSWER_BYTES_MAX]] {
+            let mut wire = Cursor::new(Vec::new());
+            block_on(write(&mut wire, &message)).unwrap();
+            let mut wire = Cursor::new(wire.into_inner());
+            assert_eq!(block_on(read(&mut wire, CATCHUP_ANSWER_BYTES_MAX)).unwrap(), message);
+        }
+        for (wire, bytes_max) in [
+            (&[3, 1, 2][..], 512),
+            (&[3, 1, 2, 3], 2),
+            (&[0x80, 0], 512),
+            (&[0xff; 12], usize::MAX),
+            (&[], 512),
+        ] {
+            assert!(block_on(read(&mut Cursor::new(wire), bytes_max)).is_err(), "{wire:?}");
+        }
+    }
+}

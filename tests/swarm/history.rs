@@ -1,0 +1,84 @@
+//! The past: those who come late get it from any member that holds it.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use maille::{Event, PeerId, Start, Subscriber};
+use maille_tests::nodes::{Over, SOON, credential, helper, member, met, within};
+
+const MESH: &str = "archive.example";
+const PASSWORD: &str = "sulfur-unpaved-cosmic-jogging";
+
+/// What a subscriber hears until it has caught up: the records of each author, and how often something else.
+async fn caught_up(subscriber: &mut Subscriber<String>) -> (BTreeMap<PeerId, Vec<String>>, usize) {
+    let (mut records, mut others) = (BTreeMap::<_, Vec<_>>::new(), 0);
+    let all = async {
+        loop {
+            match subscriber.next().await.unwrap() {
+                Event::Record(record) => records.entry(record.author).or_default().push(record.value),
+                Event::CaughtUp => break,
+                Event::Silent { .. } | Event::Resumed { .. } => {}
+                other => {
+                    eprintln!("{other:?}");
+                    others += 1;
+                }
+            }
+        }
+    };
+    within("it catches up", SOON, all).await;
+    (records, others)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_comes_late_gets_all_of_it_although_the_publisher_is_gone() {
+    const RECORDS: usize = 5_000;
+    let helper = helper(Over::Memory).await;
+    let right = credential(MESH, PASSWORD);
+    let publishing = member(Over::Memory, &[&helper], MESH, &right).await;
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        members.push(member(Over::Memory, &[&helper], MESH, &right).await);
+    }
+    met([&publishing, &members[0], &members[1]], 2, SOON).await;
+    let mut subscribers = Vec::new();
+    for member in &members {
+        subscribers.push(member.text("feed").subscribe().start().await.unwrap());
+    }
+    let publisher = publishing.text("feed").publisher().await.unwrap();
+    within("subscribers", SOON, publisher.ready(2)).await.unwrap();
+    for number in 0..RECORDS {
+        let key = format!("k{}", number % 7);
+        publisher.publish_keyed(key, &number.to_string()).await.unwrap();
+    }
+    assert_eq!(publisher.flush().await.unwrap().neighbours, 2);
+    let author = publisher.id();
+    drop(publisher);
+    publishing.node.shutdown().await;
+
+    let late = member(Over::Memory, &[&helper], MESH, &right).await;
+    met([&late], 2, SOON).await;
+    let expected: Vec<String> = (0..RECORDS).map(|number| number.to_string()).collect();
+    for (start, expected) in [
+        (Start::All, &expected[..]),
+        (Start::Last(100), &expected[RECORDS - 100..]),
+        (Start::Latest, &expected[RECORDS - 7..]),
+        (Start::Now, &[]),
+    ] {
+        let from = format!("{start:?}");
+        let began = std::time::Instant::now();
+        let is_now = start == Start::Now;
+        let mut subscriber = late.text("feed").subscribe().from(start).start().await.unwrap();
+        if is_now {
+            continue;
+        }
+        let (records, others) = caught_up(&mut subscriber).await;
+        eprintln!("{from}: {} records in {:?}", expected.len(), began.elapsed());
+        assert_eq!(others, 0, "{from}");
+        assert_eq!(records.keys().copied().collect::<Vec<_>>(), [author]);
+        assert!(
+            records[&author] == expected,
+            "{from}: {} records",
+            records[&author].len()
+        );
+    }
+}
