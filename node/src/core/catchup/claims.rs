@@ -105,15 +105,8 @@ impl Claims {
     /// Where the selector begins, and where the run ends, of all runs.
     pub(super) fn selected(&self) -> impl Iterator<Item = (Run, Range<u64>)> {
         self.runs.iter().filter_map(|(run, by)| {
-            let from = by
-                .values()
-                .filter_map(|said| said.held.next_from(said.from))
-                .min()?;
+            let from = by.values().filter_map(|said| said.held.next_from(said.from)).min()?;
             Some((*run, from..self.end(*run).max(from)))
         })
-    }
-
-    pub(super) fn runs(&self) -> usize {
-        self.runs.len()
     }
 }

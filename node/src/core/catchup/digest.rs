@@ -76,7 +76,8 @@ impl Digests {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        self.looked.retain(|_, at| now.saturating_duration_since(*at) < LOOK_INTERVAL);
+        self.looked
+            .retain(|_, at| now.saturating_duration_since(*at) < LOOK_INTERVAL);
         let known = self.looked.contains_key(&peer) || self.looked.len() >= LOOKS_MAX;
         if self.look.is_some() || known || peer == asker.me() || !asker.free(&peer, now) {
             return;
@@ -132,7 +133,11 @@ impl Digests {
         let ours: BTreeMap<Run, u64> = heads.iter().copied().collect();
         let mut lacking = vec![];
         for claim in look.claims {
-            let end = claim.held.last().map_or(0, |span| span.end).max(claim.proved.unwrap_or(0));
+            let end = claim
+                .held
+                .last()
+                .map_or(0, |span| span.end)
+                .max(claim.proved.unwrap_or(0));
             let newest = ours.range(..=last_of(claim.run.publisher)).next_back();
             let newest = newest.filter(|(run, _)| run.publisher == claim.run.publisher);
             let from = match ours.get(&claim.run) {

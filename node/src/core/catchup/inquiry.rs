@@ -6,7 +6,7 @@ use std::{
 };
 
 use libp2p::PeerId;
-use rand::{seq::IteratorRandom as _, rngs::StdRng};
+use rand::{rngs::StdRng, seq::IteratorRandom as _};
 
 use super::{
     ASKED_MEMBERS, Action, Question, RequestId,

@@ -210,10 +210,7 @@ impl Catchup {
                         self.repair.answered(request, from, run, frames, out);
                         None
                     }
-                    Owner::Doubt => self
-                        .doubts
-                        .frames(request, from, &frames)
-                        .then_some(Fault::Unfounded),
+                    Owner::Doubt => self.doubts.frames(request, from, &frames).then_some(Fault::Unfounded),
                     Owner::Digest => None,
                 }
             }

@@ -116,10 +116,6 @@ impl Reader {
         self.bytes
     }
 
-    pub(super) fn owns(&self, request: RequestId) -> bool {
-        self.pieces.iter().any(|piece| piece.asked_as(request).is_some())
-    }
-
     /// Frames came that were asked for.
     pub(super) fn answered(&mut self, request: RequestId, peer: PeerId, frames: Vec<Frame>) {
         let Some(piece) = self.pieces.iter_mut().find(|piece| piece.asked_as(request).is_some()) else {
@@ -199,7 +195,10 @@ impl Reader {
             }
             self.bytes -= piece.clear();
             // What lies before is not wanted again: the ranges of a run ascend.
-            let past = self.spare.range((run, 0)..(run, piece.cursor)).map(|(at, held)| (*at, held.end()));
+            let past = self
+                .spare
+                .range((run, 0)..(run, piece.cursor))
+                .map(|(at, held)| (*at, held.end()));
             let past: Vec<_> = past.filter(|(_, end)| *end <= piece.cursor).map(|(at, _)| at).collect();
             for at in past {
                 self.bytes -= self.spare.remove(&at).map_or(0, |held| held.frame.wire.len());
@@ -210,13 +209,7 @@ impl Reader {
     }
 
     /// Whether something was given up, so that more may leave.
-    fn fetch(
-        &mut self,
-        owner: &Owner,
-        claims: &Claims,
-        around: &mut Around<'_>,
-        out: &mut Vec<Action>,
-    ) -> bool {
+    fn fetch(&mut self, owner: &Owner, claims: &Claims, around: &mut Around<'_>, out: &mut Vec<Action>) -> bool {
         let mut given_up = false;
         for (place, piece) in self.pieces.iter_mut().enumerate() {
             if piece.is_asking() || piece.is_done() {

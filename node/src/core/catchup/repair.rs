@@ -51,19 +51,17 @@ struct Job {
 
 impl Repair {
     /// These are missing; `awaited` by the live inbox, or only claimed by somebody.
-    pub(super) fn add(
-        &mut self,
-        run: Run,
-        sequences: Range<u64>,
-        awaited: bool,
-        now: Instant,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn add(&mut self, run: Run, sequences: Range<u64>, awaited: bool, now: Instant, out: &mut Vec<Action>) {
         if sequences.is_empty() {
             return;
         }
         let full = self.jobs.len() >= REPAIRS_MAX && !self.jobs.contains_key(&run);
-        if full || self.jobs.get(&run).is_some_and(|job| job.missing.iter().count() >= HOLES_MAX) {
+        if full
+            || self
+                .jobs
+                .get(&run)
+                .is_some_and(|job| job.missing.iter().count() >= HOLES_MAX)
+        {
             if awaited {
                 out.push(Action::Hopeless { run, sequences });
             }

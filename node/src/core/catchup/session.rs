@@ -62,7 +62,10 @@ enum Wanted {
 #[expect(clippy::large_enum_variant, reason = "one a session")]
 enum Phase {
     /// Waits for members to ask, until then at the latest.
-    Gathering { until: Instant, settled: Option<Instant> },
+    Gathering {
+        until: Instant,
+        settled: Option<Instant>,
+    },
     Asking(Inquiry),
     AskingLatest(Inquiry, NewestOfKeys),
     Surveying(NewestRecords),
@@ -333,6 +336,10 @@ impl Session {
         }
         next.sort_unstable();
         for (run, live) in next {
+            // A run before the position is not heard of again.
+            let Some(first) = self.first_wanted(run, 0) else {
+                continue;
+            };
             let end = self.ends.get(&run).copied();
             let from = self.reached.get(&run).copied().max(end);
             let newest = self.newest_run(&run.publisher);
@@ -343,9 +350,7 @@ impl Session {
                 }
                 continue;
             }
-            let Some(from) = from.or_else(|| self.first_wanted(run, 0)) else {
-                continue;
-            };
+            let from = from.unwrap_or(first);
             self.live.insert(run, live);
             self.ends.insert(run, live.max(from));
             self.reader.want(run, from..live);
@@ -362,7 +367,11 @@ impl Session {
             publisher: *publisher,
             incarnation,
         };
-        let of = |runs: &BTreeMap<Run, u64>| runs.range(all(0)..=all(u64::MAX)).next_back().map(|(run, _)| run.incarnation);
+        let of = |runs: &BTreeMap<Run, u64>| {
+            runs.range(all(0)..=all(u64::MAX))
+                .next_back()
+                .map(|(run, _)| run.incarnation)
+        };
         of(&self.reached).max(of(&self.ends))
     }
 

@@ -90,7 +90,10 @@ impl Request {
         let (topic, question) = match self {
             Self::Topics(after) => {
                 let after = after.as_ref().map(ToString::to_string).unwrap_or_default();
-                (String::new(), catchup::Question::Topics(catchup::TopicsQuestion { after }))
+                (
+                    String::new(),
+                    catchup::Question::Topics(catchup::TopicsQuestion { after }),
+                )
             }
             Self::Topic(topic, question) => (topic.to_string(), write_question(question)),
         };
@@ -253,7 +256,9 @@ fn read_claim(run: catchup::Run, context: &Context) -> Result<Claim, WireError> 
     let held = run.held.iter().map(|span| read_range(span.from..span.to, "a span"));
     let held: Vec<Range<u64>> = held.collect::<Result<_, _>>()?;
     if held.windows(2).any(|pair| pair[0].end >= pair[1].start) {
-        return Err(WireError::Range { what: "a list of spans" });
+        return Err(WireError::Range {
+            what: "a list of spans",
+        });
     }
     // A head that is not one proves nothing, and takes nothing away.
     let head = Some(run.head).filter(|head| !head.is_empty());
