@@ -75,6 +75,13 @@ impl Claims {
         }
     }
 
+    /// It has not more than these of a run.
+    pub(super) fn limit(&mut self, peer: &PeerId, run: Run, held: &Spans) {
+        let mut gone = self.of(peer, run, &(0..u64::MAX));
+        held.iter().for_each(|span| gone.remove(span));
+        gone.iter().for_each(|span| self.cut(peer, run, span));
+    }
+
     /// What this peer says that it holds of `range`.
     pub(super) fn of(&self, peer: &PeerId, run: Run, range: &Range<u64>) -> Spans {
         let said = self.runs.get(&run).and_then(|by| by.get(peer));

@@ -136,12 +136,14 @@ impl Catchup {
 
     fn step(&mut self, now: Instant, out: &mut Vec<Action>) {
         let mut held = self.held_bytes();
+        let doubted = self.doubts.peers();
         for session in self.sessions.values_mut() {
             held -= session.bytes();
             let mut world = World {
                 asker: &mut self.asker,
                 rng: &mut self.rng,
                 now,
+                doubted: &doubted,
                 may_look_ahead: held < SESSIONS_BYTES_MAX,
                 out,
             };
@@ -181,7 +183,10 @@ impl Catchup {
                     None
                 }
                 Owner::Doubt => {
-                    self.doubts.runs(request, from, &claims);
+                    if let Some((run, held)) = self.doubts.runs(request, from, &claims) {
+                        let sessions = self.sessions.values_mut();
+                        sessions.for_each(|session| session.limit(&from, run, &held));
+                    }
                     None
                 }
                 Owner::Repair(_) => None,

@@ -18,6 +18,7 @@ use super::{
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
     reader::{Around, Read, Reader},
+    spans::Spans,
 };
 use crate::{
     core::stream::Frame,
@@ -81,6 +82,7 @@ pub(super) struct World<'a> {
     pub(super) rng: &'a mut StdRng,
     pub(super) now: Instant,
     pub(super) may_look_ahead: bool,
+    pub(super) doubted: &'a BTreeSet<PeerId>,
     pub(super) out: &'a mut Vec<Action>,
 }
 
@@ -250,6 +252,7 @@ impl Session {
             now: world.now,
             may_look_ahead: world.may_look_ahead,
             answered: &self.answered,
+            doubted: world.doubted,
             reached: &self.reached,
             resumed: match &self.start {
                 Wanted::After(position) => Some(position),
@@ -367,16 +370,17 @@ impl Session {
             publisher: *publisher,
             incarnation,
         };
+        // Only what was there: anybody can claim a run that is not.
         let of = |runs: &BTreeMap<Run, u64>| {
-            runs.range(all(0)..=all(u64::MAX))
-                .next_back()
-                .map(|(run, _)| run.incarnation)
+            let newest = runs.range(all(0)..=all(u64::MAX)).next_back();
+            newest.map(|(run, _)| run.incarnation)
         };
-        of(&self.reached).max(of(&self.ends))
+        of(&self.reached).max(of(&self.live))
     }
 
     fn end(&mut self, out: &mut Vec<Action>) {
         let mut reached = std::mem::take(&mut self.ends);
+        reached.retain(|run, _| self.live.contains_key(run) || self.claims.next_from(*run, 0, |_| true).is_some());
         for (run, next) in &self.reached {
             let end = reached.entry(*run).or_default();
             *end = (*next).max(*end);
@@ -449,6 +453,11 @@ impl Session {
         unmet.iter().for_each(|span| self.claims.cut(&peer, run, span));
         self.reader.answered(request, peer, frames);
         unmet.first().cloned()
+    }
+
+    /// A member has not more than these of a run.
+    pub(super) fn limit(&mut self, peer: &PeerId, run: Run, held: &Spans) {
+        self.claims.limit(peer, run, held);
     }
 
     /// No answer, or not now.

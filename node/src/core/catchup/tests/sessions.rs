@@ -95,7 +95,13 @@ fn expected(start: &Start, known: &Holding, live: &BTreeSet<Run>, local: &Holdin
         Start::Now => BTreeSet::new(),
     };
     // What came live lies behind all that was there before.
-    for at in local.records().into_iter().filter(|at| live.contains(&at.0)) {
+    let us = match start {
+        Start::Since(time) => time.duration_since(UNIX_EPOCH).unwrap().as_micros() as u64,
+        _ => 0,
+    };
+    let late = local.frames().filter(|frame| frame.sent_us >= us);
+    let late = late.flat_map(|frame| frame.sequences().map(|sequence| (run_of(frame), sequence)));
+    for at in late.filter(|at| live.contains(&at.0)) {
         let is_new = at.1 >= end_of(at.0, super::world::BASE_FRAMES);
         if is_new && !matches!(start, Start::After(position) if !is_after(position, &at)) {
             records.insert(at);

@@ -479,8 +479,8 @@ impl World {
 /// A made-up run, after all real ones.
 pub(super) fn invented() -> Run {
     Run {
-        publisher: peer(99),
-        incarnation: 1,
+        incarnation: 1_000,
+        ..*frames().keys().next_back().unwrap()
     }
 }
 
