@@ -160,11 +160,13 @@ impl Asker {
         }
     }
 
-    pub(super) fn ban(&mut self, peer: PeerId) {
-        self.banned.insert(peer);
+    /// Never asks this peer again; whether that is new.
+    pub(super) fn ban(&mut self, peer: PeerId) -> bool {
+        let is_new = self.banned.insert(peer);
         if self.banned.len() > BANNED_MAX {
             self.banned.pop_first();
         }
+        is_new
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -255,10 +255,9 @@ impl Catchup {
 
     fn penalise(&mut self, peer: PeerId, why: Fault, out: &mut Vec<Action>) {
         // The local store may be damaged; nobody is to blame.
-        if peer == self.asker.me() {
+        if peer == self.asker.me() || !self.asker.ban(peer) {
             return;
         }
-        self.asker.ban(peer);
         self.sessions.values_mut().for_each(|session| session.drop_peer(&peer));
         out.push(Action::Penalise { peer, why });
     }

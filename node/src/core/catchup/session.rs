@@ -14,7 +14,7 @@ use super::{
     ASKED_MEMBERS, Action, Claim, Fault, Question, RequestId, Run, SessionId,
     asker::{Asker, Owner},
     claims::Claims,
-    inquiry::Inquiry,
+    inquiry::{GIVEN_MAX, Inquiry},
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
     reader::{Around, Read, Reader},
@@ -67,7 +67,10 @@ enum Phase {
         until: Instant,
         settled: Option<Instant>,
     },
+    /// Which runs there are, and where they end.
     Asking(Inquiry),
+    /// Which of them hold the newest records.
+    AskingLast(Inquiry),
     AskingLatest(Inquiry, NewestOfKeys),
     Surveying(NewestRecords),
     Reading,
@@ -154,16 +157,13 @@ impl Session {
                     }
                     self.phase = self.ask_around(world.asker.me());
                 }
-                Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) => {
+                Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _) => {
                     let owner = Owner::Session(self.id);
                     if !inquiry.step(&owner, world.asker, world.rng, world.now, world.out) {
                         return;
                     }
-                    self.answered.clone_from(inquiry.who_answered());
-                    if !self.answered.iter().any(|peer| *peer != world.asker.me()) {
-                        world.out.push(Action::Unanswered { session: self.id });
-                    }
-                    self.plan(world.out);
+                    let answered = inquiry.who_answered().clone();
+                    self.asked(answered, world);
                 }
                 Phase::Surveying(_) | Phase::Reading => {
                     if !self.read(world) {
@@ -177,15 +177,40 @@ impl Session {
 
     fn ask_around(&self, me: PeerId) -> Phase {
         let selector = match self.start {
-            Wanted::Latest => {
-                let inquiry = Inquiry::new(me, Question::Latest { skip: 0 });
-                return Phase::AskingLatest(inquiry, NewestOfKeys::default());
-            }
-            Wanted::All | Wanted::After(_) | Wanted::Nothing => Selector::All,
             Wanted::Since(us) => Selector::Since(us),
-            Wanted::Last(records) => Selector::Last(records),
+            // The two that choose ask twice: what they do not choose has an end too.
+            _ => Selector::All,
         };
         Phase::Asking(Inquiry::new(me, Question::Runs { selector, from: None }))
+    }
+
+    /// All have answered who will.
+    fn asked(&mut self, answered: BTreeSet<PeerId>, world: &mut World<'_>) {
+        let me = world.asker.me();
+        if matches!(self.phase, Phase::Asking(_)) {
+            if !answered.iter().any(|peer| *peer != me) {
+                world.out.push(Action::Unanswered { session: self.id });
+            }
+            self.answered = answered;
+            for (run, range) in self.claims.selected() {
+                self.ends.insert(run, range.end);
+            }
+            match self.start {
+                Wanted::Last(records) => {
+                    let selector = Selector::Last(records);
+                    self.claims = Claims::default();
+                    self.phase = Phase::AskingLast(Inquiry::new(me, Question::Runs { selector, from: None }));
+                    return;
+                }
+                Wanted::Latest => {
+                    let inquiry = Inquiry::new(me, Question::Latest { skip: 0 });
+                    self.phase = Phase::AskingLatest(inquiry, NewestOfKeys::default());
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.plan(world.out);
     }
 
     /// All have answered: says what is wanted.
@@ -196,8 +221,6 @@ impl Session {
             self.ends.insert(*run, range.end);
         }
         if let Phase::AskingLatest(_, newest) = phase {
-            // They told what is newest, not what they hold.
-            self.answered.clear();
             let (chosen, left_out) = newest.chosen();
             for (run, spans) in chosen {
                 spans.iter().for_each(|span| self.reader.want(run, span.clone()));
@@ -400,7 +423,7 @@ impl Session {
         claims: &[Claim],
         next: Option<Question>,
     ) -> Option<Fault> {
-        let Phase::Asking(inquiry) = &mut self.phase else {
+        let (Phase::Asking(inquiry) | Phase::AskingLast(inquiry)) = &mut self.phase else {
             return None;
         };
         if !inquiry.owns(request) {
@@ -425,8 +448,11 @@ impl Session {
         if !inquiry.owns(request) {
             return None;
         }
-        let is_known = |frame: &Frame| !self.claims.of(&peer, run_of(frame), &frame.sequences()).is_empty();
-        let repeats = !frames.is_empty() && frames.iter().all(is_known);
+        let known = inquiry.given.len();
+        for frame in frames.iter().filter(|_| known < GIVEN_MAX) {
+            inquiry.given.insert((peer, run_of(frame), frame.sequences().start));
+        }
+        let repeats = !frames.is_empty() && known < GIVEN_MAX && inquiry.given.len() == known;
         for frame in frames {
             let newest = newest.show(&frame);
             self.claims.add_frame(peer, run_of(&frame), frame.sequences());
@@ -463,7 +489,9 @@ impl Session {
     /// No answer, or not now.
     pub(super) fn failed(&mut self, request: RequestId, peer: PeerId, what: Question, busy: bool) {
         match &mut self.phase {
-            Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) if inquiry.owns(request) => {
+            Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _)
+                if inquiry.owns(request) =>
+            {
                 if busy {
                     inquiry.busy(request, what);
                 } else {
@@ -480,7 +508,7 @@ impl Session {
     /// Nothing that this peer says counts any more; what it gave was signed by others.
     pub(super) fn drop_peer(&mut self, peer: &PeerId) {
         self.claims.drop_peer(peer);
-        if let Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) = &mut self.phase {
+        if let Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _) = &mut self.phase {
             inquiry.drop_peer(peer);
         }
         self.answered.remove(peer);

@@ -72,8 +72,8 @@ fn one_liar_of_three_changes_nothing() {
         assert!(world.caught_up.is_some(), "seed {seed}: {lie:?}");
         let asked_runs = start != Start::Latest;
         let must_be_named = match lie {
-            Lie::InventsHead | Lie::InventsRun | Lie::EndlessRuns => asked_runs,
-            Lie::EndlessLatest => true,
+            Lie::InventsHead | Lie::InventsRun => asked_runs,
+            Lie::EndlessRuns | Lie::EndlessLatest => true,
             Lie::Forges => !asked_runs || world.withheld.contains(&peer(1)),
             _ => world.withheld.contains(&peer(1)),
         };
