@@ -109,6 +109,14 @@ impl Claims {
         claimed.max(self.proved.get(&run).copied()).unwrap_or(0)
     }
 
+    /// Where the run ends by the lower half of those who claim it: one who claims more than there is does not count.
+    pub(super) fn agreed_end(&self, run: Run) -> u64 {
+        let by = self.runs.get(&run).into_iter().flatten();
+        let mut ends: Vec<u64> = by.filter_map(|(_, said)| said.held.end()).collect();
+        ends.sort_unstable();
+        ends.get(ends.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
     /// Where the selector begins, and where the run ends, of all runs.
     pub(super) fn selected(&self) -> impl Iterator<Item = (Run, Range<u64>)> {
         self.runs.iter().filter_map(|(run, by)| {

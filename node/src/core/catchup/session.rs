@@ -40,7 +40,9 @@ pub(super) struct Session {
     reader: Reader,
     /// Per run, the next to be delivered: it has begun.
     reached: BTreeMap<Run, u64>,
-    /// Ends of runs as first heard of; what lies behind is new.
+    /// Per run, what frames or the subscriber itself vouch for: nobody can make this up.
+    proven: BTreeMap<Run, u64>,
+    /// Ends of runs as first heard of; what lies behind is new. Only claims.
     ends: BTreeMap<Run, u64>,
     live: BTreeMap<Run, u64>,
     answered: BTreeSet<PeerId>,
@@ -110,6 +112,7 @@ impl Session {
             claims: Claims::default(),
             reader: Reader::default(),
             reached: BTreeMap::new(),
+            proven: BTreeMap::new(),
             ends: BTreeMap::new(),
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
@@ -192,8 +195,8 @@ impl Session {
                 world.out.push(Action::Unanswered { session: self.id });
             }
             self.answered = answered;
-            for (run, range) in self.claims.selected() {
-                self.ends.insert(run, range.end);
+            for (run, _) in self.claims.selected() {
+                self.ends.insert(run, self.claims.agreed_end(run));
             }
             match self.start {
                 Wanted::Last(records) => {
@@ -217,9 +220,6 @@ impl Session {
     fn plan(&mut self, out: &mut Vec<Action>) {
         let selected: Vec<(Run, Range<u64>)> = self.claims.selected().collect();
         let phase = std::mem::replace(&mut self.phase, Phase::Reading);
-        for (run, range) in &selected {
-            self.ends.insert(*run, range.end);
-        }
         if let Phase::AskingLatest(_, newest) = phase {
             let (chosen, left_out) = newest.chosen();
             for (run, spans) in chosen {
@@ -237,7 +237,9 @@ impl Session {
         }
         for (run, range) in selected {
             if let Some(from) = self.first_wanted(run, range.start) {
-                self.ends.insert(run, range.end.max(from));
+                if self.is_resumed(run) {
+                    self.proven.insert(run, from);
+                }
                 self.reader.want(run, from..range.end);
             }
         }
@@ -327,6 +329,7 @@ impl Session {
                     return;
                 }
                 self.reached.insert(run, wanted.end);
+                self.proven.insert(run, wanted.end);
                 out.push(Action::Deliver {
                     session,
                     frame,
@@ -366,20 +369,25 @@ impl Session {
             let Some(first) = self.first_wanted(run, 0) else {
                 continue;
             };
-            let end = self.ends.get(&run).copied();
-            let from = self.reached.get(&run).copied().max(end);
+            let proven = self.proven.get(&run).copied();
             let newest = self.newest_run(&run.publisher);
             if newest.is_some_and(|newest| run.incarnation < newest) {
                 // It cannot be delivered in order any more.
-                if let Some(from) = from.filter(|from| *from < live) {
+                if let Some(from) = proven.filter(|from| *from < live) {
                     out.push(self.gap(run, from..live));
+                    self.proven.insert(run, live);
                 }
                 continue;
             }
-            let from = from.unwrap_or(first);
+            // What is not vouched for was chosen by nobody, or reported: then a claim says where the new begins. It may be
+            // wrong, and the live inbox knows better.
+            let reported = self.reached.get(&run).copied();
+            let claimed = self.ends.get(&run).copied().filter(|_| proven.is_none());
+            let passed = reported.max(claimed).unwrap_or(0).min(live);
+            let from = proven.unwrap_or(first).max(passed);
             self.live.insert(run, live);
-            self.ends.insert(run, live.max(from));
             self.reader.want(run, from..live);
+            self.ends.insert(run, live);
         }
         if self.reader.is_done() {
             self.end(out);
@@ -398,13 +406,12 @@ impl Session {
             let newest = runs.range(all(0)..=all(u64::MAX)).next_back();
             newest.map(|(run, _)| run.incarnation)
         };
-        of(&self.reached).max(of(&self.live))
+        of(&self.proven).max(of(&self.live))
     }
 
     fn end(&mut self, out: &mut Vec<Action>) {
-        let mut reached = std::mem::take(&mut self.ends);
-        reached.retain(|run, _| self.live.contains_key(run) || self.claims.next_from(*run, 0, |_| true).is_some());
-        for (run, next) in &self.reached {
+        let mut reached = std::mem::take(&mut self.proven);
+        for (run, next) in &self.live {
             let end = reached.entry(*run).or_default();
             *end = (*next).max(*end);
         }

@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use super::{
     peer, seeds,
     sessions::{assert_in_order, honest},
-    world::{At, FINE, Holding, Lie, Member, STORM, World, newest_of_keys, newest_records},
+    world::{At, FINE, Holding, Lie, Member, STORM, World, end_of, frames, newest_of_keys, newest_records},
 };
 use crate::{
     core::catchup::{Fault, Input, SessionId},
@@ -87,6 +87,35 @@ fn one_liar_of_three_changes_nothing() {
     }
     assert!(named > 0 || std::env::var_os("MAILLE_SEED").is_some());
     eprintln!("{named} liars named");
+}
+
+#[test]
+fn invented_heads_silence_nobody() {
+    for seed in 0..60 {
+        let lie = [Lie::InventsHead, Lie::InventsRun][(seed % 2) as usize];
+        let start = [Start::All, Start::Last(3), Start::Latest][(seed % 3) as usize].clone();
+        let liar = Member {
+            holding: Holding::all(),
+            lie: Some(lie),
+            gone: false,
+        };
+        let mut world = World::new(seed, vec![liar, honest(Holding::all())], Holding::default(), FINE);
+        if seed % 4 < 2 {
+            world.leave_in(400 + seed * 10, peer(1));
+        }
+        world.live = frames().keys().filter(|run| run.incarnation == 6).copied().collect();
+        let session = SessionId(1);
+        world.give(Input::Begin { session, start });
+        world.run(120);
+        let reached = world.caught_up.clone().unwrap();
+        for (run, next) in reached {
+            assert!(next <= end_of(run, 12), "seed {seed}: {lie:?} silences {run:?}");
+        }
+        for run in world.live.clone() {
+            let last = (run, end_of(run, 12) - 1);
+            assert!(world.delivered.contains(&last), "seed {seed}: {lie:?} {last:?}");
+        }
+    }
 }
 
 #[test]
