@@ -51,7 +51,12 @@ impl Catchup {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         self.now = Some(now);
         match input {
-            Input::Members(members) => self.asker.set_members(members),
+            Input::Members(members) => {
+                // What nobody can be asked for may as well not be claimed: else a liar need only leave in time.
+                for gone in self.asker.set_members(members) {
+                    self.sessions.values_mut().for_each(|session| session.drop_peer(&gone));
+                }
+            }
             Input::Begin { session, start } => {
                 if self.sessions.len() < SESSIONS_MAX {
                     self.sessions

@@ -41,6 +41,7 @@ mod session;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod wanted;
 pub mod wire;
 
 pub use self::{

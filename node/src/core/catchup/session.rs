@@ -19,10 +19,11 @@ use super::{
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
     reader::{Around, Read, Reader},
     spans::Spans,
+    wanted::Wanted,
 };
 use crate::{
     core::stream::Frame,
-    types::{Position, Selector, Start, unix_us},
+    types::{Selector, Start},
 };
 
 /// How long a session waits for the first member that can be asked.
@@ -48,17 +49,6 @@ pub(super) struct Session {
     answered: BTreeSet<PeerId>,
     /// There is more to let out at once.
     again: bool,
-}
-
-/// A start in numbers.
-#[derive(Debug)]
-enum Wanted {
-    All,
-    Since(u64),
-    After(Position),
-    Last(u32),
-    Latest,
-    Nothing,
 }
 
 #[derive(Debug)]
@@ -93,14 +83,7 @@ pub(super) struct World<'a> {
 
 impl Session {
     pub(super) fn new(id: SessionId, start: Start, now: Instant) -> Self {
-        let start = match start {
-            Start::All => Wanted::All,
-            Start::Since(time) => Wanted::Since(unix_us(time)),
-            Start::After(position) => Wanted::After(position),
-            Start::Last(0) | Start::Now => Wanted::Nothing,
-            Start::Last(records) => Wanted::Last(records.min(Start::LAST_MAX)),
-            Start::Latest => Wanted::Latest,
-        };
+        let start = Wanted::from(start);
         Self {
             id,
             start,
@@ -236,31 +219,13 @@ impl Session {
             self.phase = Phase::Surveying(NewestRecords::new(records));
         }
         for (run, range) in selected {
-            if let Some(from) = self.first_wanted(run, range.start) {
-                if self.is_resumed(run) {
+            if let Some(from) = self.start.first_of(run, range.start) {
+                if self.start.resumes(run) {
                     self.proven.insert(run, from);
                 }
                 self.reader.want(run, from..range.end);
             }
         }
-    }
-
-    /// Where a run begins for this subscriber, if it should hear it at all.
-    fn first_wanted(&self, run: Run, selected: u64) -> Option<u64> {
-        let Wanted::After(position) = &self.start else {
-            return Some(selected);
-        };
-        match position.next(&run.publisher) {
-            None => Some(selected),
-            Some(next) if next.incarnation == run.incarnation => Some(next.sequence),
-            Some(next) if next.incarnation < run.incarnation => Some(0),
-            Some(_) => None,
-        }
-    }
-
-    /// Whether the beginning of the run is missed if it is missing.
-    fn is_resumed(&self, run: Run) -> bool {
-        matches!(&self.start, Wanted::After(position) if position.next(&run.publisher).is_some())
     }
 
     /// Lets out what came, and asks for more. Whether a phase ended.
@@ -341,7 +306,7 @@ impl Session {
                 let claimed = self.claims.next_from(run, sequences.start, |_| true);
                 let is_claimed = claimed.is_some_and(|next| next < sequences.end);
                 // Older than what anybody has: history begins later.
-                if is_claimed || self.reached.contains_key(&run) || self.is_resumed(run) {
+                if is_claimed || self.reached.contains_key(&run) || self.start.resumes(run) {
                     out.push(self.gap(run, sequences));
                 }
             }
@@ -366,7 +331,7 @@ impl Session {
         next.sort_unstable();
         for (run, live) in next {
             // A run before the position is not heard of again.
-            let Some(first) = self.first_wanted(run, 0) else {
+            let Some(first) = self.start.first_of(run, 0) else {
                 continue;
             };
             let proven = self.proven.get(&run).copied();

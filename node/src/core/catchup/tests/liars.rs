@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
+    lies::Lie,
     peer, seeds,
     sessions::{assert_in_order, honest},
-    world::{At, FINE, Holding, Lie, Member, STORM, World, end_of, frames, newest_of_keys, newest_records},
+    world::{At, FINE, Holding, Member, STORM, World, end_of, frames, newest_of_keys, newest_records},
 };
 use crate::{
     core::catchup::{Fault, Input, SessionId},

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod liars;
+mod lies;
 mod repairs;
 mod sessions;
 mod wire;

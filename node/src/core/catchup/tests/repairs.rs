@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
+    lies::{Lie, invented},
     peer, seeds,
     sessions::honest,
-    world::{At, BASE_FRAMES, FINE, Holding, Lie, Member, STORM, World, end_of, frames, invented},
+    world::{At, BASE_FRAMES, FINE, Holding, Member, STORM, World, end_of, frames},
 };
 use crate::core::catchup::{Input, Question, Run};
 
