@@ -8,9 +8,9 @@ mod common;
 use std::{env, fmt::Debug};
 
 use maille_proto::{
-    DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, decode_admission, decode_control,
-    decode_frame_body, decode_peer_cache, decode_ticket, decode_welcome, encode_admission, encode_control, read_length,
-    with_length,
+    DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, catchup::AnswerKind, decode_admission,
+    decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body, decode_peer_cache, decode_ticket,
+    decode_welcome, encode_admission, encode_control, read_length, with_length,
 };
 use prost::Message;
 
@@ -69,6 +69,34 @@ fn mutated_inputs_are_refused_or_valid() {
         |cache, bytes| {
             assert_eq!(cache.encode_to_vec(), bytes);
             assert!(cache.meshes.len() <= 256 && cache.meshes.iter().all(|mesh| mesh.members.len() <= 64));
+        },
+    );
+    run.decoder(
+        "catch-up request",
+        &common::catchup_requests(),
+        decode_catchup_request,
+        |request, bytes| {
+            assert_eq!(request.encode_to_vec(), bytes);
+            assert!(bytes.len() <= 512 && request.question.is_some() && request.topic.len() <= 255);
+        },
+    );
+    run.decoder(
+        "catch-up answer",
+        &common::catchup_answers(),
+        decode_catchup_answer,
+        |answer, bytes| {
+            assert_eq!(answer.encode_to_vec(), bytes);
+            match answer.answer.unwrap() {
+                AnswerKind::Runs(answer) => assert!(
+                    answer
+                        .runs
+                        .iter()
+                        .all(|run| run.run.is_some() && (1..=64).contains(&run.held.len()))
+                ),
+                AnswerKind::Frames(answer) => assert!(answer.frames.iter().all(|frame| frame.len() > 64)),
+                AnswerKind::Topics(answer) => assert!(answer.topics.iter().all(|topic| !topic.name.is_empty())),
+                AnswerKind::Busy(_) => {}
+            }
         },
     );
     let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();

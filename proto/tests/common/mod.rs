@@ -5,6 +5,7 @@ use std::fs;
 
 use maille_proto::{
     admission::{Accept, Challenge, Hello, MemberRecord, Message as Handshake, Proof, Ready, Welcome},
+    catchup::{self, AnswerKind},
     control::{Ack, Acks, Clock, Farewell, Message as Control, Profile, Swap},
     encode_admission, encode_control,
     frame::{FrameBody, Predecessor, Record},
@@ -161,6 +162,85 @@ pub(crate) fn peer_caches() -> Vec<Vec<u8>> {
         vec![mesh(vec![member(2, 150), member(0, 90)]), mesh(vec![member(9, 200)])],
     ]
     .map(|meshes| PeerCache { meshes }.encode_to_vec())
+    .to_vec()
+}
+
+pub(crate) fn catchup_requests() -> Vec<Vec<u8>> {
+    let name = || {
+        Some(catchup::RunName {
+            publisher: vec![3; 38],
+            incarnation: 1_700_000_000_000,
+        })
+    };
+    let after = "equities/us".to_owned();
+    [
+        catchup::Question::Runs(catchup::RunsQuestion {
+            selector: Some(catchup::Selector::Last(100)),
+            from: name(),
+        }),
+        catchup::Question::Runs(catchup::RunsQuestion::default()),
+        catchup::Question::Range(catchup::RangeQuestion {
+            run: name(),
+            from: 7,
+            to: 300,
+        }),
+        catchup::Question::Latest(catchup::LatestQuestion { skip: 3 }),
+        catchup::Question::Topics(catchup::TopicsQuestion { after }),
+    ]
+    .map(|question| {
+        let topic = "equities/us".into();
+        let question = Some(question);
+        catchup::Request { topic, question }.encode_to_vec()
+    })
+    .to_vec()
+}
+
+pub(crate) fn catchup_run(spans: u64, head_bytes: usize) -> catchup::Run {
+    catchup::Run {
+        run: Some(catchup::RunName {
+            publisher: vec![3; 38],
+            incarnation: 9,
+        }),
+        held: (0..spans)
+            .map(|n| catchup::Span {
+                from: n * 10,
+                to: n * 10 + 5,
+            })
+            .collect(),
+        from: 2,
+        newest_us: 1_700_000_000_000_000,
+        head: vec![4; head_bytes],
+    }
+}
+
+pub(crate) fn catchup_answer(answer: AnswerKind) -> Vec<u8> {
+    let answer = Some(answer);
+    catchup::Answer { answer }.encode_to_vec()
+}
+
+pub(crate) fn catchup_answers() -> Vec<Vec<u8>> {
+    let topic = |n: u32| catchup::Topic {
+        name: format!("equities/{n}"),
+        publishers: n,
+        newest_us: 5,
+        kept: n > 1,
+    };
+    [
+        AnswerKind::Runs(catchup::Runs {
+            runs: vec![catchup_run(1, 0), catchup_run(3, 150)],
+            more: true,
+        }),
+        AnswerKind::Frames(catchup::Frames {
+            frames: vec![vec![1; 90], vec![2; 200]],
+            more: false,
+        }),
+        AnswerKind::Topics(catchup::Topics {
+            topics: (0..4).map(topic).collect(),
+            more: false,
+        }),
+        AnswerKind::Busy(catchup::Busy {}),
+    ]
+    .map(catchup_answer)
     .to_vec()
 }
 

@@ -69,11 +69,14 @@ impl Asker {
         self.me
     }
 
-    pub(super) fn set_members(&mut self, members: Vec<PeerId>) {
+    /// These can be asked from now on; who no longer can.
+    pub(super) fn set_members(&mut self, members: Vec<PeerId>) -> Vec<PeerId> {
+        let before = std::mem::take(&mut self.members);
         let others = members.into_iter().filter(|peer| *peer != self.me);
         self.members = others.take(MEMBERS_MAX).collect();
         let members = &self.members;
         self.paused.retain(|peer, _| members.contains(peer));
+        before.difference(members).copied().collect()
     }
 
     /// Members that can be asked, this node left out.
@@ -160,11 +163,13 @@ impl Asker {
         }
     }
 
-    pub(super) fn ban(&mut self, peer: PeerId) {
-        self.banned.insert(peer);
+    /// Never asks this peer again; whether that is new.
+    pub(super) fn ban(&mut self, peer: PeerId) -> bool {
+        let is_new = self.banned.insert(peer);
         if self.banned.len() > BANNED_MAX {
             self.banned.pop_first();
         }
+        is_new
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

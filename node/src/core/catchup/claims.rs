@@ -75,6 +75,13 @@ impl Claims {
         }
     }
 
+    /// It has not more than these of a run.
+    pub(super) fn limit(&mut self, peer: &PeerId, run: Run, held: &Spans) {
+        let mut gone = self.of(peer, run, &(0..u64::MAX));
+        held.iter().for_each(|span| gone.remove(span));
+        gone.iter().for_each(|span| self.cut(peer, run, span));
+    }
+
     /// What this peer says that it holds of `range`.
     pub(super) fn of(&self, peer: &PeerId, run: Run, range: &Range<u64>) -> Spans {
         let said = self.runs.get(&run).and_then(|by| by.get(peer));
@@ -102,15 +109,19 @@ impl Claims {
         claimed.max(self.proved.get(&run).copied()).unwrap_or(0)
     }
 
+    /// Where the run ends by the lower half of those who claim it: one who claims more than there is does not count.
+    pub(super) fn agreed_end(&self, run: Run) -> u64 {
+        let by = self.runs.get(&run).into_iter().flatten();
+        let mut ends: Vec<u64> = by.filter_map(|(_, said)| said.held.end()).collect();
+        ends.sort_unstable();
+        ends.get(ends.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
     /// Where the selector begins, and where the run ends, of all runs.
     pub(super) fn selected(&self) -> impl Iterator<Item = (Run, Range<u64>)> {
         self.runs.iter().filter_map(|(run, by)| {
             let from = by.values().filter_map(|said| said.held.next_from(said.from)).min()?;
             Some((*run, from..self.end(*run).max(from)))
         })
-    }
-
-    pub(super) fn runs(&self) -> usize {
-        self.runs.len()
     }
 }

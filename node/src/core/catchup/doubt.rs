@@ -1,7 +1,11 @@
 //! Members that did not give what they claim. An honest one may have forgotten it meanwhile, for what it holds is bounded:
 //! it is asked what it claims now, and if that is still the same, for the frames once more. Only then it is named.
 
-use std::{collections::BTreeMap, ops::Range, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::Instant,
+};
 
 use libp2p::PeerId;
 
@@ -43,6 +47,11 @@ impl Doubts {
         }
     }
 
+    /// Who is in doubt: what it claims is neither used nor given up until that is settled.
+    pub(super) fn peers(&self) -> BTreeSet<PeerId> {
+        self.0.keys().copied().collect()
+    }
+
     pub(super) fn step(&mut self, asker: &mut Asker, now: Instant, out: &mut Vec<Action>) {
         self.0
             .retain(|peer, doubt| asker.usable(peer) && (doubt.asked.is_some() || doubt.questions < QUESTIONS_MAX));
@@ -64,17 +73,18 @@ impl Doubts {
         }
     }
 
-    /// What it claims now.
-    pub(super) fn runs(&mut self, request: RequestId, peer: PeerId, claims: &[Claim]) {
-        let Some(doubt) = self.asked(request, peer) else { return };
+    /// What it claims now; of which run, and what of it is held, if that settles the doubt.
+    pub(super) fn runs(&mut self, request: RequestId, peer: PeerId, claims: &[Claim]) -> Option<(Run, Spans)> {
+        let doubt = self.asked(request, peer)?;
         let claim = claims.first().filter(|claim| claim.run == doubt.run);
         let held: Spans = claim.into_iter().flat_map(|claim| claim.held.iter().cloned()).collect();
         match held.within(&doubt.sequences).first() {
             Some(still) => {
                 doubt.sequences = still.clone();
                 doubt.confirmed = true;
+                None
             }
-            None => drop(self.0.remove(&peer)),
+            None => self.0.remove(&peer).map(|doubt| (doubt.run, held)),
         }
     }
 

@@ -9,12 +9,14 @@ use libp2p::PeerId;
 use rand::{rngs::StdRng, seq::IteratorRandom as _};
 
 use super::{
-    ASKED_MEMBERS, Action, Question, RequestId,
+    ASKED_MEMBERS, Action, Question, RequestId, Run,
     asker::{Asker, Owner},
 };
 
 /// Answers that one member may spread what it knows over.
 pub const PAGES_MAX: usize = 256;
+/// Frames of which it is remembered who gave them, but for one page.
+pub const GIVEN_MAX: usize = 65_536;
 /// How often a busy member is asked again.
 const BUSY_MAX: u32 = 5;
 /// Pages without anything new: some, because pages shift where something is published meanwhile.
@@ -31,6 +33,8 @@ pub(super) struct Inquiry {
     repeats: BTreeMap<PeerId, u32>,
     answered: BTreeSet<PeerId>,
     first: Question,
+    /// Frames that were given already: who goes round in circles is found out.
+    pub(super) given: BTreeSet<(PeerId, Run, u64)>,
 }
 
 impl Inquiry {
@@ -44,6 +48,7 @@ impl Inquiry {
             repeats: BTreeMap::new(),
             answered: BTreeSet::new(),
             first,
+            given: BTreeSet::new(),
         }
     }
 

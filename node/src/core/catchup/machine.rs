@@ -51,7 +51,12 @@ impl Catchup {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         self.now = Some(now);
         match input {
-            Input::Members(members) => self.asker.set_members(members),
+            Input::Members(members) => {
+                // What nobody can be asked for may as well not be claimed: else a liar need only leave in time.
+                for gone in self.asker.set_members(members) {
+                    self.sessions.values_mut().for_each(|session| session.drop_peer(&gone));
+                }
+            }
             Input::Begin { session, start } => {
                 if self.sessions.len() < SESSIONS_MAX {
                     self.sessions
@@ -136,12 +141,14 @@ impl Catchup {
 
     fn step(&mut self, now: Instant, out: &mut Vec<Action>) {
         let mut held = self.held_bytes();
+        let doubted = self.doubts.peers();
         for session in self.sessions.values_mut() {
             held -= session.bytes();
             let mut world = World {
                 asker: &mut self.asker,
                 rng: &mut self.rng,
                 now,
+                doubted: &doubted,
                 may_look_ahead: held < SESSIONS_BYTES_MAX,
                 out,
             };
@@ -181,7 +188,10 @@ impl Catchup {
                     None
                 }
                 Owner::Doubt => {
-                    self.doubts.runs(request, from, &claims);
+                    if let Some((run, held)) = self.doubts.runs(request, from, &claims) {
+                        let sessions = self.sessions.values_mut();
+                        sessions.for_each(|session| session.limit(&from, run, &held));
+                    }
                     None
                 }
                 Owner::Repair(_) => None,
@@ -250,10 +260,9 @@ impl Catchup {
 
     fn penalise(&mut self, peer: PeerId, why: Fault, out: &mut Vec<Action>) {
         // The local store may be damaged; nobody is to blame.
-        if peer == self.asker.me() {
+        if peer == self.asker.me() || !self.asker.ban(peer) {
             return;
         }
-        self.asker.ban(peer);
         self.sessions.values_mut().for_each(|session| session.drop_peer(&peer));
         out.push(Action::Penalise { peer, why });
     }

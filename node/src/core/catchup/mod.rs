@@ -41,6 +41,7 @@ mod session;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod wanted;
 pub mod wire;
 
 pub use self::{
@@ -48,7 +49,7 @@ pub use self::{
     claims::RUNS_MAX,
     digest::{DIGEST_INTERVAL, LACKING_MAX, LOOK_INTERVAL},
     doubt::DOUBTS_MAX,
-    inquiry::PAGES_MAX,
+    inquiry::{GIVEN_MAX, PAGES_MAX},
     interface::{Action, Answer, Claim, Fault, Input, Question, RequestId, Run, SessionId},
     machine::{Catchup, SESSIONS_BYTES_MAX},
     newest::LATEST_KEYS_MAX,

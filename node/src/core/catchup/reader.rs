@@ -55,6 +55,8 @@ pub(super) struct Around<'a> {
     pub(super) may_look_ahead: bool,
     /// Who was asked which runs there are, and answered: it has nothing beyond what it claims.
     pub(super) answered: &'a BTreeSet<PeerId>,
+    /// Who is being asked whether it lied.
+    pub(super) doubted: &'a BTreeSet<PeerId>,
     /// Runs that have begun to leave: what is missing in them is a gap.
     pub(super) reached: &'a BTreeMap<Run, u64>,
     /// Where the subscriber was before: what is missing after it is a gap as well.
@@ -116,10 +118,6 @@ impl Reader {
         self.bytes
     }
 
-    pub(super) fn owns(&self, request: RequestId) -> bool {
-        self.pieces.iter().any(|piece| piece.asked_as(request).is_some())
-    }
-
     /// Frames came that were asked for.
     pub(super) fn answered(&mut self, request: RequestId, peer: PeerId, frames: Vec<Frame>) {
         let Some(piece) = self.pieces.iter_mut().find(|piece| piece.asked_as(request).is_some()) else {
@@ -146,7 +144,7 @@ impl Reader {
         out: &mut Vec<Action>,
     ) -> bool {
         loop {
-            self.cut_pieces();
+            self.cut_pieces(claims, around.live);
             let before = (read.len(), self.pieces.len());
             let full = self.release(claims, around.live, read);
             if full {
@@ -159,16 +157,19 @@ impl Reader {
         }
     }
 
-    fn cut_pieces(&mut self) {
+    fn cut_pieces(&mut self, claims: &Claims, live: &BTreeMap<Run, u64>) {
         while self.pieces.len() < PIECES_MAX
             && let Some((run, wanted)) = self.todo.front_mut()
         {
-            let end = wanted.end.min(wanted.start.saturating_add(PIECE_SEQUENCES));
-            self.pieces.push_back(Piece::new(*run, wanted.start..end));
-            wanted.start = end;
-            if wanted.is_empty() {
+            // What was claimed may have turned out not to be.
+            let end = wanted.end.min(end_of(*run, claims, live));
+            let piece = wanted.start..end.min(wanted.start.saturating_add(PIECE_SEQUENCES));
+            if piece.is_empty() {
                 self.todo.pop_front();
+                continue;
             }
+            wanted.start = piece.end;
+            self.pieces.push_back(Piece::new(*run, piece));
         }
     }
 
@@ -180,7 +181,7 @@ impl Reader {
             if full || blocked.contains(&run.publisher) {
                 continue;
             }
-            piece.cut(claims.end(run).max(live.get(&run).copied().unwrap_or(0)));
+            piece.cut(end_of(run, claims, live));
             while !piece.is_done() {
                 if read.len() >= RELEASED_MAX {
                     full = true;
@@ -243,11 +244,6 @@ impl Reader {
         }
         given_up
     }
-
-    #[cfg(test)]
-    pub(super) fn pieces(&self) -> usize {
-        self.pieces.len()
-    }
 }
 
 enum Choice {
@@ -278,6 +274,11 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, claims: &Claims, around: &mut Ar
     if !piece.is_tried(&me) && (live || able.contains(&me)) {
         able = vec![me];
     }
+    let in_doubt = able.len();
+    able.retain(|peer| !around.doubted.contains(peer));
+    if able.is_empty() && in_doubt > 0 {
+        return Choice::Wait;
+    }
     let (mut end, mut tier) = (hole.end, able);
     if tier.is_empty() {
         let others = asker.members().filter(|peer| !around.answered.contains(peer));
@@ -295,6 +296,11 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, claims: &Claims, around: &mut Ar
         Some(peer) => Choice::Ask(*peer, at..end),
         None => Choice::Wait,
     }
+}
+
+/// Where a run ends, as far as anybody knows now.
+fn end_of(run: Run, claims: &Claims, live: &BTreeMap<Run, u64>) -> u64 {
+    claims.end(run).max(live.get(&run).copied().unwrap_or(0))
 }
 
 /// The frame that holds this sequence number.

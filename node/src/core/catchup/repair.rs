@@ -188,11 +188,6 @@ impl Repair {
             self.jobs.remove(&run);
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn jobs(&self) -> usize {
-        self.jobs.len()
-    }
 }
 
 impl Job {

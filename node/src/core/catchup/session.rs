@@ -14,14 +14,16 @@ use super::{
     ASKED_MEMBERS, Action, Claim, Fault, Question, RequestId, Run, SessionId,
     asker::{Asker, Owner},
     claims::Claims,
-    inquiry::Inquiry,
+    inquiry::{GIVEN_MAX, Inquiry},
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
     reader::{Around, Read, Reader},
+    spans::Spans,
+    wanted::Wanted,
 };
 use crate::{
     core::stream::Frame,
-    types::{Position, Selector, Start, unix_us},
+    types::{Selector, Start},
 };
 
 /// How long a session waits for the first member that can be asked.
@@ -39,23 +41,14 @@ pub(super) struct Session {
     reader: Reader,
     /// Per run, the next to be delivered: it has begun.
     reached: BTreeMap<Run, u64>,
-    /// Ends of runs as first heard of; what lies behind is new.
+    /// Per run, what frames or the subscriber itself vouch for: nobody can make this up.
+    proven: BTreeMap<Run, u64>,
+    /// Ends of runs as first heard of; what lies behind is new. Only claims.
     ends: BTreeMap<Run, u64>,
     live: BTreeMap<Run, u64>,
     answered: BTreeSet<PeerId>,
     /// There is more to let out at once.
     again: bool,
-}
-
-/// A start in numbers.
-#[derive(Debug)]
-enum Wanted {
-    All,
-    Since(u64),
-    After(Position),
-    Last(u32),
-    Latest,
-    Nothing,
 }
 
 #[derive(Debug)]
@@ -66,7 +59,10 @@ enum Phase {
         until: Instant,
         settled: Option<Instant>,
     },
+    /// Which runs there are, and where they end.
     Asking(Inquiry),
+    /// Which of them hold the newest records.
+    AskingLast(Inquiry),
     AskingLatest(Inquiry, NewestOfKeys),
     Surveying(NewestRecords),
     Reading,
@@ -81,19 +77,13 @@ pub(super) struct World<'a> {
     pub(super) rng: &'a mut StdRng,
     pub(super) now: Instant,
     pub(super) may_look_ahead: bool,
+    pub(super) doubted: &'a BTreeSet<PeerId>,
     pub(super) out: &'a mut Vec<Action>,
 }
 
 impl Session {
     pub(super) fn new(id: SessionId, start: Start, now: Instant) -> Self {
-        let start = match start {
-            Start::All => Wanted::All,
-            Start::Since(time) => Wanted::Since(unix_us(time)),
-            Start::After(position) => Wanted::After(position),
-            Start::Last(0) | Start::Now => Wanted::Nothing,
-            Start::Last(records) => Wanted::Last(records.min(Start::LAST_MAX)),
-            Start::Latest => Wanted::Latest,
-        };
+        let start = Wanted::from(start);
         Self {
             id,
             start,
@@ -105,6 +95,7 @@ impl Session {
             claims: Claims::default(),
             reader: Reader::default(),
             reached: BTreeMap::new(),
+            proven: BTreeMap::new(),
             ends: BTreeMap::new(),
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
@@ -152,16 +143,13 @@ impl Session {
                     }
                     self.phase = self.ask_around(world.asker.me());
                 }
-                Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) => {
+                Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _) => {
                     let owner = Owner::Session(self.id);
                     if !inquiry.step(&owner, world.asker, world.rng, world.now, world.out) {
                         return;
                     }
-                    self.answered.clone_from(inquiry.who_answered());
-                    if !self.answered.iter().any(|peer| *peer != world.asker.me()) {
-                        world.out.push(Action::Unanswered { session: self.id });
-                    }
-                    self.plan(world.out);
+                    let answered = inquiry.who_answered().clone();
+                    self.asked(answered, world);
                 }
                 Phase::Surveying(_) | Phase::Reading => {
                     if !self.read(world) {
@@ -175,27 +163,47 @@ impl Session {
 
     fn ask_around(&self, me: PeerId) -> Phase {
         let selector = match self.start {
-            Wanted::Latest => {
-                let inquiry = Inquiry::new(me, Question::Latest { skip: 0 });
-                return Phase::AskingLatest(inquiry, NewestOfKeys::default());
-            }
-            Wanted::All | Wanted::After(_) | Wanted::Nothing => Selector::All,
             Wanted::Since(us) => Selector::Since(us),
-            Wanted::Last(records) => Selector::Last(records),
+            // The two that choose ask twice: what they do not choose has an end too.
+            _ => Selector::All,
         };
         Phase::Asking(Inquiry::new(me, Question::Runs { selector, from: None }))
+    }
+
+    /// All have answered who will.
+    fn asked(&mut self, answered: BTreeSet<PeerId>, world: &mut World<'_>) {
+        let me = world.asker.me();
+        if matches!(self.phase, Phase::Asking(_)) {
+            if !answered.iter().any(|peer| *peer != me) {
+                world.out.push(Action::Unanswered { session: self.id });
+            }
+            self.answered = answered;
+            for (run, _) in self.claims.selected() {
+                self.ends.insert(run, self.claims.agreed_end(run));
+            }
+            match self.start {
+                Wanted::Last(records) => {
+                    let selector = Selector::Last(records);
+                    self.claims = Claims::default();
+                    self.phase = Phase::AskingLast(Inquiry::new(me, Question::Runs { selector, from: None }));
+                    return;
+                }
+                Wanted::Latest => {
+                    let inquiry = Inquiry::new(me, Question::Latest { skip: 0 });
+                    self.phase = Phase::AskingLatest(inquiry, NewestOfKeys::default());
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.plan(world.out);
     }
 
     /// All have answered: says what is wanted.
     fn plan(&mut self, out: &mut Vec<Action>) {
         let selected: Vec<(Run, Range<u64>)> = self.claims.selected().collect();
         let phase = std::mem::replace(&mut self.phase, Phase::Reading);
-        for (run, range) in &selected {
-            self.ends.insert(*run, range.end);
-        }
         if let Phase::AskingLatest(_, newest) = phase {
-            // They told what is newest, not what they hold.
-            self.answered.clear();
             let (chosen, left_out) = newest.chosen();
             for (run, spans) in chosen {
                 spans.iter().for_each(|span| self.reader.want(run, span.clone()));
@@ -211,29 +219,13 @@ impl Session {
             self.phase = Phase::Surveying(NewestRecords::new(records));
         }
         for (run, range) in selected {
-            if let Some(from) = self.first_wanted(run, range.start) {
-                self.ends.insert(run, range.end.max(from));
+            if let Some(from) = self.start.first_of(run, range.start) {
+                if self.start.resumes(run) {
+                    self.proven.insert(run, from);
+                }
                 self.reader.want(run, from..range.end);
             }
         }
-    }
-
-    /// Where a run begins for this subscriber, if it should hear it at all.
-    fn first_wanted(&self, run: Run, selected: u64) -> Option<u64> {
-        let Wanted::After(position) = &self.start else {
-            return Some(selected);
-        };
-        match position.next(&run.publisher) {
-            None => Some(selected),
-            Some(next) if next.incarnation == run.incarnation => Some(next.sequence),
-            Some(next) if next.incarnation < run.incarnation => Some(0),
-            Some(_) => None,
-        }
-    }
-
-    /// Whether the beginning of the run is missed if it is missing.
-    fn is_resumed(&self, run: Run) -> bool {
-        matches!(&self.start, Wanted::After(position) if position.next(&run.publisher).is_some())
     }
 
     /// Lets out what came, and asks for more. Whether a phase ended.
@@ -250,6 +242,7 @@ impl Session {
             now: world.now,
             may_look_ahead: world.may_look_ahead,
             answered: &self.answered,
+            doubted: world.doubted,
             reached: &self.reached,
             resumed: match &self.start {
                 Wanted::After(position) => Some(position),
@@ -301,6 +294,7 @@ impl Session {
                     return;
                 }
                 self.reached.insert(run, wanted.end);
+                self.proven.insert(run, wanted.end);
                 out.push(Action::Deliver {
                     session,
                     frame,
@@ -312,7 +306,7 @@ impl Session {
                 let claimed = self.claims.next_from(run, sequences.start, |_| true);
                 let is_claimed = claimed.is_some_and(|next| next < sequences.end);
                 // Older than what anybody has: history begins later.
-                if is_claimed || self.reached.contains_key(&run) || self.is_resumed(run) {
+                if is_claimed || self.reached.contains_key(&run) || self.start.resumes(run) {
                     out.push(self.gap(run, sequences));
                 }
             }
@@ -336,22 +330,29 @@ impl Session {
         }
         next.sort_unstable();
         for (run, live) in next {
-            let end = self.ends.get(&run).copied();
-            let from = self.reached.get(&run).copied().max(end);
+            // A run before the position is not heard of again.
+            let Some(first) = self.start.first_of(run, 0) else {
+                continue;
+            };
+            let proven = self.proven.get(&run).copied();
             let newest = self.newest_run(&run.publisher);
             if newest.is_some_and(|newest| run.incarnation < newest) {
                 // It cannot be delivered in order any more.
-                if let Some(from) = from.filter(|from| *from < live) {
+                if let Some(from) = proven.filter(|from| *from < live) {
                     out.push(self.gap(run, from..live));
+                    self.proven.insert(run, live);
                 }
                 continue;
             }
-            let Some(from) = from.or_else(|| self.first_wanted(run, 0)) else {
-                continue;
-            };
+            // What is not vouched for was chosen by nobody, or reported: then a claim says where the new begins. It may be
+            // wrong, and the live inbox knows better.
+            let reported = self.reached.get(&run).copied();
+            let claimed = self.ends.get(&run).copied().filter(|_| proven.is_none());
+            let passed = reported.max(claimed).unwrap_or(0).min(live);
+            let from = proven.unwrap_or(first).max(passed);
             self.live.insert(run, live);
-            self.ends.insert(run, live.max(from));
             self.reader.want(run, from..live);
+            self.ends.insert(run, live);
         }
         if self.reader.is_done() {
             self.end(out);
@@ -365,17 +366,17 @@ impl Session {
             publisher: *publisher,
             incarnation,
         };
+        // Only what was there: anybody can claim a run that is not.
         let of = |runs: &BTreeMap<Run, u64>| {
-            runs.range(all(0)..=all(u64::MAX))
-                .next_back()
-                .map(|(run, _)| run.incarnation)
+            let newest = runs.range(all(0)..=all(u64::MAX)).next_back();
+            newest.map(|(run, _)| run.incarnation)
         };
-        of(&self.reached).max(of(&self.ends))
+        of(&self.proven).max(of(&self.live))
     }
 
     fn end(&mut self, out: &mut Vec<Action>) {
-        let mut reached = std::mem::take(&mut self.ends);
-        for (run, next) in &self.reached {
+        let mut reached = std::mem::take(&mut self.proven);
+        for (run, next) in &self.live {
             let end = reached.entry(*run).or_default();
             *end = (*next).max(*end);
         }
@@ -394,7 +395,7 @@ impl Session {
         claims: &[Claim],
         next: Option<Question>,
     ) -> Option<Fault> {
-        let Phase::Asking(inquiry) = &mut self.phase else {
+        let (Phase::Asking(inquiry) | Phase::AskingLast(inquiry)) = &mut self.phase else {
             return None;
         };
         if !inquiry.owns(request) {
@@ -419,8 +420,11 @@ impl Session {
         if !inquiry.owns(request) {
             return None;
         }
-        let is_known = |frame: &Frame| !self.claims.of(&peer, run_of(frame), &frame.sequences()).is_empty();
-        let repeats = !frames.is_empty() && frames.iter().all(is_known);
+        let known = inquiry.given.len();
+        for frame in frames.iter().filter(|_| known < GIVEN_MAX) {
+            inquiry.given.insert((peer, run_of(frame), frame.sequences().start));
+        }
+        let repeats = !frames.is_empty() && known < GIVEN_MAX && inquiry.given.len() == known;
         for frame in frames {
             let newest = newest.show(&frame);
             self.claims.add_frame(peer, run_of(&frame), frame.sequences());
@@ -449,10 +453,17 @@ impl Session {
         unmet.first().cloned()
     }
 
+    /// A member has not more than these of a run.
+    pub(super) fn limit(&mut self, peer: &PeerId, run: Run, held: &Spans) {
+        self.claims.limit(peer, run, held);
+    }
+
     /// No answer, or not now.
     pub(super) fn failed(&mut self, request: RequestId, peer: PeerId, what: Question, busy: bool) {
         match &mut self.phase {
-            Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) if inquiry.owns(request) => {
+            Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _)
+                if inquiry.owns(request) =>
+            {
                 if busy {
                     inquiry.busy(request, what);
                 } else {
@@ -469,7 +480,7 @@ impl Session {
     /// Nothing that this peer says counts any more; what it gave was signed by others.
     pub(super) fn drop_peer(&mut self, peer: &PeerId) {
         self.claims.drop_peer(peer);
-        if let Phase::Asking(inquiry) | Phase::AskingLatest(inquiry, _) = &mut self.phase {
+        if let Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _) = &mut self.phase {
             inquiry.drop_peer(peer);
         }
         self.answered.remove(peer);
