@@ -149,7 +149,9 @@ impl Log {
             // What members send is in the pages; in one phase, only a checksum that they could forge tells whether a
             // commit was cut short.
             write.set_two_phase_commit(true);
-            work(&mut Writing::open(&write)?)?;
+            let mut tables = Writing::open(&write)?;
+            work(&mut tables)?;
+            tables.finish()?;
             Ok(write.commit()?)
         })
     }
@@ -185,7 +187,9 @@ fn builder() -> Builder {
 fn open_checked(path: &Path, opener: &Opener) -> Result<Database, Fail> {
     let database = opener(path)?;
     let write = database.begin_write()?;
-    let other = Writing::open(&write)?.check_form()?;
+    let mut tables = Writing::open(&write)?;
+    let other = tables.check_form()?;
+    drop(tables);
     if let Some(found) = other {
         return Err(Fail::Refused(StoreError::OtherForm {
             path: path.to_owned(),

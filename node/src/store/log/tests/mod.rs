@@ -59,10 +59,10 @@ proptest! {
         log.trim(u64::MAX).unwrap();
         prop_assert!(log.topics().unwrap().is_empty());
         log.write(|tables| {
-            use redb::{ReadableTable as _, ReadableTableMetadata as _};
+            use redb::ReadableTableMetadata as _;
             let rows = [tables.topics.len()?, tables.runs.len()?, tables.places.len()?, tables.heads.len()?,
                 tables.frames.len()?, tables.newest.len()?, tables.newest_frames.len()?];
-            assert_eq!((rows, tables.meta.get("bytes")?.map_or(0, |bytes| bytes.value())), ([0; 7], 0));
+            assert_eq!((rows, tables.bytes), ([0; 7], 0));
             Ok(())
         }).unwrap();
     }
