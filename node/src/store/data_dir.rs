@@ -11,6 +11,8 @@ use std::{
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use tracing::warn;
 
+use crate::types::MeshName;
+
 use super::files::{FileError, PRIVATE_FILE_MODE, create_private_dir, probe, read_file, replace_file};
 
 /// Listen multiaddrs that are remembered.
@@ -22,6 +24,7 @@ const PROCESS_BYTES_MAX: u64 = 16;
 
 const LOCK_FILE: &str = "lock";
 const PORTS_FILE: &str = "ports";
+const HISTORY_DIR: &str = "history";
 
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,12 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// Where the history of a mesh belongs; it need not be there.
+    #[must_use]
+    pub fn history_dir(&self, mesh: &MeshName) -> PathBuf {
+        self.file(HISTORY_DIR).join(mesh.as_str())
     }
 
     /// The listen multiaddrs last bound, at most [`PORTS_MAX`], to be tried first. Lines that are none are skipped with

@@ -11,7 +11,7 @@ mod tests;
 
 use std::{
     cell::RefCell,
-    fmt,
+    fmt, io,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -30,7 +30,7 @@ use self::{
     tables::{FORM, Reading, Writing},
 };
 use super::{
-    files::{FileError, create_private_dir},
+    files::{FileError, PRIVATE_FILE_MODE, create_new, create_private_dir, sync_dir},
     history::{Held, Kept, Store, StoreError},
     ring::TOPICS_MAX,
 };
@@ -87,6 +87,7 @@ impl Log {
     /// # Errors
     /// When the file cannot be read or written, is in use, or is damaged beyond that.
     pub fn open(dir: &Path, limits: LogLimits) -> Result<Self, StoreError> {
+        let dir = &std::path::absolute(dir).map_err(FileError::writing(dir))?;
         create_private_dir(dir, true).map_err(FileError::writing(dir))?;
         let limits = LogLimits {
             bytes_max: limits.bytes_max.max(LOG_BYTES_MIN),
@@ -148,7 +149,9 @@ impl Log {
             // What members send is in the pages; in one phase, only a checksum that they could forge tells whether a
             // commit was cut short.
             write.set_two_phase_commit(true);
-            work(&mut Writing::open(&write)?)?;
+            let mut tables = Writing::open(&write)?;
+            work(&mut tables)?;
+            tables.finish()?;
             Ok(write.commit()?)
         })
     }
@@ -159,7 +162,18 @@ impl Log {
 }
 
 fn open_file(path: &Path) -> Result<Database, redb::DatabaseError> {
+    create_private(path).map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))?;
     builder().create(path)
+}
+
+/// An empty file for this user alone, if there is none: what is committed to it later is only durable if its name is.
+fn create_private(path: &Path) -> io::Result<()> {
+    match create_new(path, PRIVATE_FILE_MODE) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        created => created?,
+    };
+    // Its directory, the directory of histories, and the data directory may all be new.
+    path.ancestors().skip(1).take(3).try_for_each(sync_dir)
 }
 
 fn builder() -> Builder {
@@ -173,7 +187,9 @@ fn builder() -> Builder {
 fn open_checked(path: &Path, opener: &Opener) -> Result<Database, Fail> {
     let database = opener(path)?;
     let write = database.begin_write()?;
-    let other = Writing::open(&write)?.check_form()?;
+    let mut tables = Writing::open(&write)?;
+    let other = tables.check_form()?;
+    drop(tables);
     if let Some(found) = other {
         return Err(Fail::Refused(StoreError::OtherForm {
             path: path.to_owned(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use crate::store::history::Kept;
 
@@ -60,6 +60,9 @@ impl Reading {
 
 /// What is written of a log, within one transaction.
 pub(super) struct Writing<'t> {
+    /// Of [`META_ARRIVALS`] and [`META_BYTES`], written back by [`Writing::finish`].
+    pub(super) arrivals: u64,
+    pub(super) bytes: u64,
     pub(super) meta: Table<'t, &'static str, u64>,
     pub(super) topics: Table<'t, &'static str, u64>,
     pub(super) runs: Table<'t, (u64, &'static [u8], u64), u64>,
@@ -72,8 +75,12 @@ pub(super) struct Writing<'t> {
 
 impl<'t> Writing<'t> {
     pub(super) fn open(write: &'t WriteTransaction) -> Result<Self, Fail> {
+        let meta = write.open_table(META)?;
+        let number = |name| Ok::<_, Fail>(meta.get(name)?.map_or(0, |number| number.value()));
         Ok(Self {
-            meta: write.open_table(META)?,
+            arrivals: number(META_ARRIVALS)?,
+            bytes: number(META_BYTES)?,
+            meta,
             topics: write.open_table(TOPICS)?,
             runs: write.open_table(RUNS)?,
             places: write.open_table(PLACES)?,
@@ -82,6 +89,12 @@ impl<'t> Writing<'t> {
             newest: write.open_table(NEWEST)?,
             newest_frames: write.open_table(NEWEST_FRAMES)?,
         })
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Fail> {
+        self.meta.insert(META_ARRIVALS, self.arrivals)?;
+        self.meta.insert(META_BYTES, self.bytes)?;
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 use super::{
     LogLimits, TOPICS_MAX,
     fail::Fail,
-    tables::{FORM, META_ARRIVALS, META_BYTES, META_FORM, META_RUNS, META_TOPICS, Stored, Writing, newest_key},
+    tables::{FORM, META_FORM, META_RUNS, META_TOPICS, Stored, Writing, newest_key},
 };
 
 /// The least part of the file that a large frame takes.
@@ -40,9 +40,9 @@ impl Writing<'_> {
     }
 
     pub(super) fn append(&mut self, topic: &TopicName, kept: &Kept, now_us: u64) -> Result<(), Fail> {
-        let topic_id = self.topic(topic)?;
+        let mut topic_id = self.topic(topic)?;
         let publisher = kept.publisher.to_bytes();
-        let run = self.run(topic_id, &publisher, kept.incarnation)?;
+        let mut run = self.run(topic_id, &publisher, kept.incarnation)?;
         let (first, end) = (kept.sequences.start, kept.sequences.end);
         if kept.is_head() {
             let old = self.heads.get(run)?.map(|head| head.value());
@@ -51,6 +51,9 @@ impl Writing<'_> {
                     return Ok(());
                 }
                 self.remove(old)?;
+                // That may have taken the run and the topic with it.
+                topic_id = self.topic(topic)?;
+                run = self.run(topic_id, &publisher, kept.incarnation)?;
             }
         } else if let Some(before) = self.places.range((run, 0)..(run, end))?.next_back() {
             let (_, place) = before?;
@@ -58,10 +61,8 @@ impl Writing<'_> {
                 return Ok(());
             }
         }
-        // Removing the old head may have taken the run and the topic with it.
-        let topic_id = self.topic(topic)?;
-        let run = self.run(topic_id, &publisher, kept.incarnation)?;
-        let arrival = self.count(META_ARRIVALS)?;
+        self.arrivals += 1;
+        let arrival = self.arrivals;
         if kept.is_head() {
             self.heads.insert(run, arrival)?;
         } else {
@@ -75,7 +76,7 @@ impl Writing<'_> {
             kept: kept.clone(),
         };
         let bytes = stored.encode();
-        self.add_bytes(frame_cost(bytes.len()))?;
+        self.bytes += frame_cost(bytes.len());
         self.frames.insert(arrival, bytes.as_slice())?;
         self.note_newest(topic_id, &publisher, kept, arrival)
     }
@@ -88,7 +89,7 @@ impl Writing<'_> {
             let Some((arrival, came_us)) = self.oldest()? else {
                 return Ok(());
             };
-            let full = self.number(META_BYTES)? > bytes_max;
+            let full = self.bytes > bytes_max;
             if !full && came_us >= oldest_us {
                 return Ok(());
             }
@@ -123,8 +124,7 @@ impl Writing<'_> {
                 freed += newest_cost(key.as_deref());
             }
         }
-        let bytes = self.number(META_BYTES)?;
-        self.meta.insert(META_BYTES, bytes.saturating_sub(freed))?;
+        self.bytes = self.bytes.saturating_sub(freed);
         let empty = self.heads.get(stored.run)?.is_none()
             && self
                 .places
@@ -170,7 +170,7 @@ impl Writing<'_> {
                     self.newest_frames.remove((topic, frame))?;
                 }
             } else {
-                self.add_bytes(newest_cost(key.as_deref()))?;
+                self.bytes += newest_cost(key.as_deref());
             }
             self.newest
                 .insert(place.as_slice(), (kept.incarnation, sequence, arrival))?;
@@ -208,21 +208,11 @@ impl Writing<'_> {
         Ok(number)
     }
 
-    fn number(&self, name: &str) -> Result<u64, Fail> {
-        Ok(self.meta.get(name)?.map_or(0, |number| number.value()))
-    }
-
     /// A number that was not given out yet.
     fn count(&mut self, name: &'static str) -> Result<u64, Fail> {
-        let next = self.number(name)? + 1;
+        let next = self.meta.get(name)?.map_or(0, |number| number.value()) + 1;
         self.meta.insert(name, next)?;
         Ok(next)
-    }
-
-    fn add_bytes(&mut self, bytes: u64) -> Result<(), Fail> {
-        let before = self.number(META_BYTES)?;
-        self.meta.insert(META_BYTES, before.saturating_add(bytes))?;
-        Ok(())
     }
 }
 

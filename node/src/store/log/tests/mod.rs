@@ -8,7 +8,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use crate::store::{
-    RingLimits,
+    DataDir, RingLimits,
     testing::{Model, assert_same, frame, peer, single, step, steps, topic},
 };
 
@@ -59,10 +59,10 @@ proptest! {
         log.trim(u64::MAX).unwrap();
         prop_assert!(log.topics().unwrap().is_empty());
         log.write(|tables| {
-            use redb::{ReadableTable as _, ReadableTableMetadata as _};
+            use redb::ReadableTableMetadata as _;
             let rows = [tables.topics.len()?, tables.runs.len()?, tables.places.len()?, tables.heads.len()?,
                 tables.frames.len()?, tables.newest.len()?, tables.newest_frames.len()?];
-            assert_eq!((rows, tables.meta.get("bytes")?.map_or(0, |bytes| bytes.value())), ([0; 7], 0));
+            assert_eq!((rows, tables.bytes), ([0; 7], 0));
             Ok(())
         }).unwrap();
     }
@@ -142,6 +142,22 @@ fn the_file_stays_within_its_size() {
             "frames of {bytes} bytes: only {held} bytes are held"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn is_for_its_owner_alone_in_a_directory_of_its_mesh() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(dir.path()).unwrap();
+    let history = data.history_dir(&"market.example".parse().unwrap());
+    drop(open(&history, WIDE));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&history), mode(&history.join(LOG_FILE))), (0o700, 0o600));
+    assert!(history.ends_with("history/market.example"));
+    fs::write(dir.path().join("file"), b"").unwrap();
+    let refused = Log::open(&dir.path().join("file/inside"), WIDE);
+    assert!(matches!(refused, Err(StoreError::File(_))), "{refused:?}");
 }
 
 #[test]
