@@ -53,6 +53,11 @@ impl Task {
             } => {
                 self.on_admitted(slot, peer, multiaddr, connection, welcome);
             }
+            Event::Speaks { peer } => {
+                for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
+                    self.neighbours_hear(slot, Input::Speaks { peer });
+                }
+            }
             Event::Left { slot, peer } => self.on_left(slot, peer),
             Event::Failed { slot, peer, failure } => self.on_open_failed(slot, peer, failure),
             Event::Control { slot, peer, frame } => self.on_control(slot, peer, &frame),

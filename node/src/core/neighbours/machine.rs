@@ -133,6 +133,7 @@ impl Neighbours {
             Input::DialFailed { peer } => self.failed(peer, false, now),
             Input::Unanswered { peer, guessed } => self.failed(peer, guessed, now),
             Input::NotSpeaking { peer } => self.not_speaking(peer, now),
+            Input::Speaks { peer } => self.speaks(&peer, now),
             Input::Refused { peer } => self.refused(peer, now),
             Input::Admitted { peer, multiaddr } => self.admitted(peer, multiaddr, now, out),
             Input::Left { peer } => self.left(peer, now),
@@ -239,6 +240,12 @@ impl Neighbours {
         candidate.does_not_speak(now, &mut self.rng);
         self.book.strike(&peer);
         self.contacted(first_contact, now);
+    }
+
+    fn speaks(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(candidate) = self.candidates.get_mut(peer) {
+            self.dirty |= candidate.speaks(now, &mut self.rng);
+        }
     }
 
     fn refused(&mut self, peer: PeerId, now: Instant) {

@@ -109,6 +109,11 @@ pub enum Input {
         /// Whom we asked.
         peer: PeerId,
     },
+    /// A connected peer speaks admission now: it may not have when we asked.
+    Speaks {
+        /// Who.
+        peer: PeerId,
+    },
     /// An approach ended: the handshake broke off or timed out.
     Unanswered {
         /// Whom we asked.

@@ -18,7 +18,7 @@ use libp2p::PeerId;
 use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::swarm::handler::{
     ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound, InboundUpgradeSend,
-    ListenUpgradeError, SendWrapper, UpgradeInfoSend,
+    ListenUpgradeError, ProtocolsChange, SendWrapper, UpgradeInfoSend,
 };
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, Stream, StreamUpgradeError, SubstreamProtocol};
 use maille_proto::admission::Welcome;
@@ -36,8 +36,6 @@ use crate::core::admission::{Acceptor, Admitted, Failure, Hello, MeshKey, Opener
 const OPENING_MAX: usize = 4;
 /// Hellos of the peer that are read or wait for an answer at once; openers keep within [`OPENING_MAX`].
 const HELLOS_MAX: usize = 2 * OPENING_MAX;
-/// How long the peer may take from our `Ready` to its own.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long negotiating the admission protocol may take.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// gossipsub is dead without an event after five outbound streams on one connection: admit again before.
@@ -96,7 +94,6 @@ enum Task<H: ConnectionHandler> {
         slot: Option<(Slot, u32)>,
         result: Result<(Admitted, Pipe), Failure>,
     },
-    ReadyTimeout(Slot, u32),
     Upgraded(Slot, u32, UpgradedInbound<H>),
     Gone,
     Done,
@@ -130,6 +127,10 @@ pub(crate) enum OutboundInfo<I> {
 pub(crate) struct GateHandler<H: ConnectionHandler> {
     me: PeerId,
     peer: PeerId,
+    /// Whether this side speaks admission.
+    serves: bool,
+    /// Whether the peer does, as far as identify told.
+    peer_speaks: bool,
     slots: BTreeMap<Slot, SlotState<H>>,
     /// Admissions to open when an earlier one is done.
     to_open: VecDeque<(Slot, Arc<MeshKey>)>,
@@ -155,10 +156,12 @@ impl<H: ConnectionHandler> fmt::Debug for GateHandler<H> {
 }
 
 impl<H: ConnectionHandler> GateHandler<H> {
-    pub(super) fn new(me: PeerId, peer: PeerId) -> Self {
+    pub(super) fn new(me: PeerId, peer: PeerId, serves: bool) -> Self {
         Self {
             me,
             peer,
+            serves,
+            peer_speaks: false,
             slots: BTreeMap::new(),
             to_open: VecDeque::new(),
             opening: 0,
@@ -167,7 +170,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
             next_hello: 0,
             hellos: HashMap::new(),
             answering: HashMap::new(),
-            listen: Listen::new(std::iter::empty()),
+            listen: Listen::new(serves, std::iter::empty()),
             tasks: FuturesUnordered::new(),
             events: VecDeque::new(),
             turn: 0,
@@ -183,7 +186,7 @@ impl<H: ConnectionHandler> GateHandler<H> {
             let admission = state.admission.as_ref().filter(|admission| admission.inner.is_some())?;
             Some((*slot, admission.generation, &*admission.names))
         });
-        self.listen = Listen::new(shown);
+        self.listen = Listen::new(self.serves, shown);
     }
 
     fn admission(&mut self, slot: Slot, generation: u32) -> Option<&mut Admission<H>> {
@@ -377,12 +380,8 @@ impl<H: ConnectionHandler> GateHandler<H> {
         admission.control.send(ready_frame());
         let open = admission.is_open();
         self.advertise();
-        match open {
-            true => self.tell(Out::Open(slot, generation)),
-            false => {
-                let timeout = tokio::time::sleep(READY_TIMEOUT).map(move |()| Task::ReadyTimeout(slot, generation));
-                self.tasks.push(timeout.boxed());
-            }
+        if open {
+            self.tell(Out::Open(slot, generation));
         }
     }
 
@@ -464,14 +463,6 @@ impl<H: ConnectionHandler> GateHandler<H> {
                     (Some((slot, generation)), Ok((admitted, pipe))) => self.admitted(slot, generation, admitted, pipe),
                     (Some((slot, generation)), Err(_)) => self.open_failed(slot, generation, OpenFailure::Lost),
                     (None, _) => {}
-                }
-            }
-            Task::ReadyTimeout(slot, generation) => {
-                if self
-                    .admission(slot, generation)
-                    .is_some_and(|admission| !admission.peer_ready)
-                {
-                    self.end(slot, Some(generation), None);
                 }
             }
             Task::Upgraded(slot, generation, upgraded) => {
@@ -581,6 +572,10 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
 
     fn on_behaviour_event(&mut self, event: In<H>) {
         match event {
+            In::Serve(serves) => {
+                self.serves = serves;
+                self.advertise();
+            }
             In::Open(slot, key) => self.open(slot, key),
             In::Answer { hello, mesh, welcome } => self.answer(hello, mesh, welcome),
             In::Ignore { hello } => {
@@ -644,7 +639,8 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
                 OutboundInfo::Admission(slot, generation) => {
                     self.opening_done();
                     let failure = match error {
-                        StreamUpgradeError::NegotiationFailed => OpenFailure::NotSpeaking,
+                        // It may have begun to just after we asked.
+                        StreamUpgradeError::NegotiationFailed if !self.peer_speaks => OpenFailure::NotSpeaking,
                         _ => OpenFailure::Lost,
                     };
                     self.open_failed(slot, generation, failure);
@@ -672,6 +668,16 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
                 self.each(|inner| inner.on_connection_event(ConnectionEvent::LocalProtocolsChange(change.clone())));
             }
             ConnectionEvent::RemoteProtocolsChange(change) => {
+                match &change {
+                    ProtocolsChange::Added(added) if added.clone().any(|name| *name == ADMISSION_PROTOCOL) => {
+                        self.peer_speaks = true;
+                        self.tell(Out::Speaks);
+                    }
+                    ProtocolsChange::Removed(removed) if removed.clone().any(|name| *name == ADMISSION_PROTOCOL) => {
+                        self.peer_speaks = false;
+                    }
+                    _ => {}
+                }
                 self.each(|inner| inner.on_connection_event(ConnectionEvent::RemoteProtocolsChange(change.clone())));
             }
             _ => {}

@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
 
 /// What the behaviour tells a connection.
 pub(crate) enum In<H: ConnectionHandler> {
+    /// Speak admission from now on, or no more.
+    Serve(bool),
     /// Open an admission.
     Open(Slot, Arc<MeshKey>),
     /// Answer a hello: for a mesh, or with a random secret for a tag nobody knows.
@@ -62,6 +64,7 @@ pub(crate) enum In<H: ConnectionHandler> {
 impl<H: ConnectionHandler> fmt::Debug for In<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            In::Serve(serves) => write!(f, "Serve({serves})"),
             In::Open(slot, _) => write!(f, "Open({slot})"),
             In::Answer { hello, .. } => write!(f, "Answer({hello})"),
             In::Ignore { hello } => write!(f, "Ignore({hello})"),
@@ -89,6 +92,8 @@ pub(crate) enum Out<T> {
     Open(Slot, u32),
     /// An admission is over.
     Ended(Slot, u32),
+    /// The peer speaks admission, which it did not when it was last asked.
+    Speaks,
     /// A farewell is said: nothing of that admission is left.
     Gone,
     /// An admission that this side opened failed.
