@@ -9,4 +9,5 @@ mod interleavings;
 mod mirrors;
 mod proxy;
 mod siege;
+mod silence;
 mod strangers;

@@ -18,6 +18,7 @@ use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
 use super::{Slot, gossip, unix_ms};
 use crate::core::admission::MeshKey;
+use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Context, Inbox, Outbox, SigningKey, Tail, inbox};
 use crate::types::{MeshName, TopicName};
@@ -104,6 +105,7 @@ impl Task {
             span: tracing::info_span!("mesh", name = %key.name()),
             link: Arc::downgrade(&link),
             neighbours: Neighbours::new(me, StdRng::from_rng(&mut rand::rng())),
+            liveness: Liveness::new(StdRng::from_rng(&mut rand::rng())),
             topics: BTreeMap::new(),
             subscriptions: HashMap::new(),
             reached: HashMap::new(),

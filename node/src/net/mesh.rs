@@ -15,6 +15,7 @@ use super::link::{MeshLink, NeighbourAt};
 use super::topic::TopicState;
 use crate::core::admission::MeshKey;
 use crate::core::bucket::Bucket;
+use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::types::{TopicHint, TopicName};
 
@@ -26,6 +27,8 @@ pub(super) struct MeshState {
     pub(super) key: Arc<MeshKey>,
     pub(super) link: Weak<MeshLink>,
     pub(super) neighbours: Neighbours,
+    /// Whether they are still there, and their clocks.
+    pub(super) liveness: Liveness,
     pub(super) topics: BTreeMap<TopicName, TopicState>,
     /// What each neighbour is subscribed to; gossipsub bounds it.
     pub(super) subscriptions: HashMap<PeerId, BTreeSet<TopicName>>,
@@ -52,7 +55,8 @@ pub(super) struct MeshState {
 impl MeshState {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let topics = self.topics.values().filter_map(TopicState::next_deadline);
-        topics.chain(self.neighbours.next_deadline()).min()
+        let others = [self.neighbours.next_deadline(), self.liveness.next_deadline()];
+        topics.chain(others.into_iter().flatten()).min()
     }
 
     pub(super) fn hint(&self, topic: &TopicName) -> TopicHint {

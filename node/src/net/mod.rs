@@ -5,12 +5,14 @@ mod approach;
 mod behaviour;
 #[cfg(feature = "test-util")]
 mod cable;
+mod closing;
 mod commands;
 mod error;
 mod event;
 mod gate;
 mod gossip;
 mod link;
+mod liveness;
 mod member;
 mod mesh;
 mod neighbourhood;

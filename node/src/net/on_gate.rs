@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, gossipsub};
 use maille_proto::admission::{MemberRecord as WireRecord, Welcome};
-use maille_proto::control::{Clock, Message};
+use maille_proto::control::Message;
 use maille_proto::{SAMPLE_RECORDS_MAX, decode_control};
 
 use super::event::MeshEvent;
 use super::gate::{Event, OpenFailure, Outcome};
 use super::task::Task;
-use super::{Slot, member, unix_us};
+use super::{Slot, member};
 use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::{Input, MemberRecord};
-use crate::core::strangers;
+use crate::core::{liveness, strangers};
 
 /// Two processes share an identity when each takes the other's place; once in a while is a restart.
 const REPLACED_MAX: usize = 2;
@@ -87,7 +87,6 @@ impl Task {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         tracing::debug!("admitted");
         mesh.reached.insert(peer, (multiaddr.clone(), connection));
-        mesh.tell(MeshEvent::NeighbourJoined { peer });
         let connected = self.connections.get(&connection);
         let dialled = connected
             .is_some_and(|connected| connected.dialled)
@@ -103,11 +102,12 @@ impl Task {
             },
         );
         self.send_profile(slot, Some(peer));
+        self.liveness_hears(slot, liveness::Input::Admitted { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
             self.neighbours_hear(slot, Input::Sample { peer, records });
         }
-        self.neighbours_changed(slot);
+        self.neighbours_changed(slot, MeshEvent::NeighbourJoined { peer });
     }
 
     fn on_left(&mut self, slot: Slot, peer: PeerId) {
@@ -117,15 +117,15 @@ impl Task {
         mesh.acks.remove(&peer);
         mesh.talk.remove(&peer);
         mesh.rejected.remove(&peer);
-        mesh.tell(MeshEvent::NeighbourLeft { peer });
         for topic in mesh.subscriptions.remove(&peer).unwrap_or_default() {
             self.neighbour_unsubscribed(slot, peer, &topic);
         }
         self.neighbours_hear(slot, Input::Left { peer });
+        self.liveness_hears(slot, liveness::Input::Left { peer });
         if let Some((_, connection)) = reached {
             self.release(connection);
         }
-        self.neighbours_changed(slot);
+        self.neighbours_changed(slot, MeshEvent::NeighbourLeft { peer });
     }
 
     /// Records that a neighbour passed on: signed, and of places that can be reached from where it is.
@@ -139,9 +139,11 @@ impl Task {
         records
     }
 
-    fn neighbours_changed(&mut self, slot: Slot) {
+    /// Who hears of it finds the neighbours as they are now.
+    fn neighbours_changed(&mut self, slot: Slot, event: MeshEvent) {
         if let Some(mesh) = self.meshes.get(&slot) {
             mesh.tell_neighbours();
+            mesh.tell(event);
         }
     }
 
@@ -161,6 +163,7 @@ impl Task {
     }
 
     fn on_control(&mut self, slot: Slot, peer: PeerId, frame: &[u8]) {
+        self.liveness_hears(slot, liveness::Input::Heard { peer });
         match decode_control(frame) {
             Ok(Some(message)) => self.on_control_message(slot, peer, message),
             // From a later version.
@@ -207,14 +210,7 @@ impl Task {
                     },
                 );
             }
-            Message::Clock(clock) if clock.answer_us == 0 => {
-                let answer = Clock {
-                    origin_us: clock.origin_us,
-                    answer_us: unix_us(),
-                };
-                self.send_control(slot, peer, Message::Clock(answer));
-            }
-            Message::Clock(_) => {}
+            Message::Clock(clock) => self.on_clock(slot, peer, &clock),
             Message::Farewell(farewell) => {
                 let records = self.records_from(slot, peer, farewell.sample);
                 if let Ok(newer) = <[u8; 16]>::try_from(farewell.replaced.as_slice()) {
