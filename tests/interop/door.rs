@@ -20,7 +20,7 @@ const WRONG: &str = "another-phrase-of-five-words";
 /// A hello must come, a handshake end, and `Ready` follow within this, each.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// CI asserts times as five times what they are.
-const PATIENCE: Duration = Duration::from_secs(50);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Two members, one of which is visited; the other shows that it goes on delivering.
 pub(crate) struct House {
@@ -58,7 +58,7 @@ impl House {
         self.delivered += 1;
     }
 
-    async fn visitor(&self, over: Over) -> (Stranger, PeerId) {
+    pub(crate) async fn visitor(&self, over: Over) -> (Stranger, PeerId) {
         let stranger = Stranger::start(over, Speaks::NoGossip).await;
         let peer = stranger.dial(&self.visited.node.multiaddrs()[0]).await;
         (stranger, peer)

@@ -4,6 +4,7 @@ mod by_hand;
 mod cheats;
 mod connections;
 mod door;
+mod full_door;
 mod helpers;
 mod interleavings;
 mod mirrors;

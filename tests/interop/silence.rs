@@ -57,7 +57,6 @@ async fn a_neighbour_behind_a_dead_link_is_let_go_and_met_again_on_another_way()
 
     link.freeze();
     let frozen = Instant::now();
-    let both = [&a, &b];
     // One is first; the other then is told by the new admission, or finds out by itself.
     let took = tokio::select! {
         took = let_go(&a, frozen) => took,

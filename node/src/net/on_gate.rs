@@ -29,19 +29,13 @@ impl Task {
         let _in_mesh = slot.map(|slot| self.mesh_span(slot).entered());
         let _with_peer = peer.map(|peer| tracing::info_span!("peer", id = %peer).entered());
         match event {
-            Event::Answer {
-                knock,
-                slot,
-                connection,
-            } => {
-                self.connection_active(connection);
-                self.answer(knock, slot);
-            }
+            Event::Answering { connection } => self.connection_active(connection),
+            Event::Proved { knock, slot } => self.welcome(knock, slot),
             Event::Answered {
                 outcome: Outcome::Admitted,
             } => self.counters.admissions_granted.add(1),
             Event::Answered {
-                outcome: Outcome::GaveWay,
+                outcome: Outcome::GaveWay | Outcome::Abandoned,
             } => {}
             Event::Answered { .. } => self.counters.admissions_refused.add(1),
             Event::Admitted {
@@ -65,15 +59,15 @@ impl Task {
         }
     }
 
-    fn answer(&mut self, knock: u64, slot: Slot) {
-        // If the mesh was left just now, the peer is answered all the same, as for a mesh that nobody knows.
-        let sample = self.meshes.get_mut(&slot);
-        let sample = sample.map(|mesh| mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]));
+    fn welcome(&mut self, knock: u64, slot: Slot) {
+        // If the mesh was left just now, the gate drops the handshake.
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let sample = mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]);
         let welcome = Welcome {
-            sample: sample.iter().flatten().map(member::to_wire).collect(),
+            sample: sample.iter().map(member::to_wire).collect(),
             ..Welcome::default()
         };
-        self.swarm.behaviour_mut().gate.answer(knock, slot, welcome);
+        self.swarm.behaviour_mut().gate.welcome(knock, welcome);
     }
 
     fn on_admitted(
@@ -105,7 +99,7 @@ impl Task {
         self.liveness_hears(slot, liveness::Input::Admitted { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
-            self.neighbours_hear(slot, Input::Sample { peer, records });
+            self.neighbours_hear(slot, Input::Sample { records });
         }
         self.neighbours_changed(slot, MeshEvent::NeighbourJoined { peer });
     }

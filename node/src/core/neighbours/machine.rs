@@ -143,8 +143,8 @@ impl Neighbours {
             Input::OwnTopics(topics) => self.set_own_topics(topics, now, out),
             Input::Swapped { peer, records, answer } => self.swapped(peer, records, answer, now, out),
             Input::Farewell { peer, records } => self.farewell(&peer, records, now),
-            Input::Sample { peer: _, records } => self.learn(records, now),
-            Input::LookedUp { found: _ } => self.look_ups.looked_up(),
+            Input::Sample { records } => self.learn(records, now),
+            Input::LookedUp => self.look_ups.looked_up(),
             Input::TimedOut => {}
         }
         self.run_clocks(now, out);

@@ -176,16 +176,11 @@ pub enum Input {
     },
     /// A peer welcomed us with records.
     Sample {
-        /// Who.
-        peer: PeerId,
         /// Which; the first 16 count.
         records: Vec<MemberRecord>,
     },
-    /// One look-up ended.
-    LookedUp {
-        /// How many peers it found, each reported as `Found`.
-        found: usize,
-    },
+    /// One look-up ended; what it found was reported as `Found`.
+    LookedUp,
     /// The deadline passed.
     TimedOut,
 }

@@ -30,12 +30,10 @@ pub(crate) type Slot = u64;
 /// What the gate reports.
 #[derive(Debug)]
 pub(crate) enum Event<E> {
-    /// A peer may be answered: call [`Gate::answer`] with a welcome.
-    Answer {
-        knock: u64,
-        slot: Slot,
-        connection: ConnectionId,
-    },
+    /// A peer that named one of our meshes is being answered.
+    Answering { connection: ConnectionId },
+    /// A peer has proved a mesh's password: call [`Gate::welcome`].
+    Proved { knock: u64, slot: Slot },
     /// A peer is a member on a connection that is open both ways. Comes before any inner event about it.
     Admitted {
         slot: Slot,
@@ -66,9 +64,9 @@ impl<E> Event<E> {
     /// The mesh and the peer it is about.
     pub(crate) fn about(&self) -> (Option<Slot>, Option<PeerId>) {
         match self {
-            Event::Answered { .. } => (None, None),
+            Event::Answering { .. } | Event::Answered { .. } => (None, None),
             Event::Speaks { peer } => (None, Some(*peer)),
-            Event::Answer { slot, .. } | Event::Inner { slot, .. } => (Some(*slot), None),
+            Event::Proved { slot, .. } | Event::Inner { slot, .. } => (Some(*slot), None),
             Event::Admitted { slot, peer, .. }
             | Event::Left { slot, peer }
             | Event::Failed { slot, peer, .. }
@@ -184,6 +182,7 @@ impl<B: NetworkBehaviour> Gate<B> {
     pub(crate) fn leave(&mut self, slot: Slot) {
         self.asked.retain(|(of, _), _| *of != slot);
         self.unready.retain(|(of, _)| *of != slot);
+        self.forget_knocks(|knock| knock.slot == Some(slot));
         if let Some(mesh) = self.meshes.remove(&slot) {
             for (id, _) in mesh.peers.values().flat_map(Admissions::ids) {
                 *self.farewells.entry(id).or_default() += 1;
@@ -215,12 +214,6 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.out.push_back(notify(peer, *id, In::Open(slot, mesh.key.clone())));
         self.asked.insert((slot, peer), *id);
         Some(*id)
-    }
-
-    /// Answers a knock that [`Event::Answer`] named.
-    pub(crate) fn answer(&mut self, knock: u64, slot: Slot, welcome: Welcome) {
-        let mesh = self.meshes.get(&slot).map(|mesh| (slot, mesh.key.clone()));
-        self.reply(knock, mesh, welcome);
     }
 
     /// Sends a control frame to a member; nothing happens if it just left.
@@ -352,6 +345,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
     fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {
             Out::Knocked { hello, said } => self.knocked(peer, id, hello, *said),
+            Out::Proved { hello } => self.proved(id, hello),
             Out::Answered { hello, outcome } => self.answered(id, hello, outcome),
             Out::Speaks => self.out.push_back(ToSwarm::GenerateEvent(Event::Speaks { peer })),
             Out::Gone => self.said_goodbye(id),

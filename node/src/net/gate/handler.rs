@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use either::Either;
-use futures::future::{AbortHandle, BoxFuture, Either as FutureEither};
+use futures::future::{BoxFuture, Either as FutureEither};
 use futures::prelude::*;
 use futures::stream::FuturesUnordered;
 use libp2p::PeerId;
@@ -25,12 +25,12 @@ use libp2p::swarm::handler::{
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
 
 use self::admitted::{Admission, UpgradedInbound};
-use self::handshakes::Attempt;
-use super::handshake::Pipe;
-use super::messages::{In, OpenFailure, Out, Outcome};
+use self::handshakes::{Attempt, Greeting};
+use super::handshake::{Ending, Pipe};
+use super::messages::{In, OpenFailure, Out};
 use super::upgrade::{Listen, Renamed};
 use super::{ADMISSION_PROTOCOL, Slot};
-use crate::core::admission::{Admitted, Failure, Hello, MeshKey};
+use crate::core::admission::{Admitted, Hello, MeshKey};
 
 struct SlotState<H> {
     generation: u32,
@@ -55,10 +55,10 @@ enum Task<H: ConnectionHandler> {
         generation: u32,
         result: Result<(Admitted, Pipe), OpenFailure>,
     },
+    Proved(u64),
     Answered {
         hello: u64,
-        slot: Option<(Slot, u32)>,
-        result: Result<(Admitted, Pipe), Failure>,
+        result: Result<(Admitted, Pipe), Ending>,
     },
     Upgraded(Slot, u32, UpgradedInbound<H>),
     Gone,
@@ -93,8 +93,8 @@ pub(crate) struct GateHandler<H: ConnectionHandler> {
     keys: HashMap<Slot, Arc<MeshKey>>,
     reading: usize,
     next_hello: u64,
-    hellos: HashMap<u64, (Hello, Pipe)>,
-    answering: HashMap<u64, AbortHandle>,
+    /// Hellos of the peer that wait for an answer, or are being answered.
+    hellos: HashMap<u64, Greeting>,
     listen: Listen,
     tasks: FuturesUnordered<BoxFuture<'static, Task<H>>>,
     events: VecDeque<HandlerEvent<H>>,
@@ -124,7 +124,6 @@ impl<H: ConnectionHandler> GateHandler<H> {
             reading: 0,
             next_hello: 0,
             hellos: HashMap::new(),
-            answering: HashMap::new(),
             listen: Listen::new(serves, std::iter::empty()),
             tasks: FuturesUnordered::new(),
             events: VecDeque::new(),
@@ -165,20 +164,8 @@ impl<H: ConnectionHandler> GateHandler<H> {
                     Err(failure) => self.open_failed(slot, generation, failure),
                 }
             }
-            Task::Answered { hello, slot, result } => {
-                self.answering.remove(&hello);
-                let outcome = match &result {
-                    Ok(_) => Outcome::Admitted,
-                    Err(failure) if failure.is_guess() => Outcome::WrongPassword,
-                    Err(_) => Outcome::Lost,
-                };
-                self.tell(Out::Answered { hello, outcome });
-                match (slot, result) {
-                    (Some((slot, generation)), Ok((admitted, pipe))) => self.admitted(slot, generation, admitted, pipe),
-                    (Some((slot, generation)), Err(_)) => self.open_failed(slot, generation, OpenFailure::Lost),
-                    (None, _) => {}
-                }
-            }
+            Task::Proved(hello) => self.tell(Out::Proved { hello }),
+            Task::Answered { hello, result } => self.answered(hello, result),
             Task::Upgraded(slot, generation, upgraded) => {
                 let Some(inner) = self.inner(slot, generation) else {
                     return;
@@ -220,13 +207,9 @@ impl<H: ConnectionHandler> ConnectionHandler for GateHandler<H> {
                 self.advertise();
             }
             In::Open(slot, key) => self.open(slot, key),
-            In::Answer { hello, mesh, welcome } => self.answer(hello, mesh, welcome),
-            In::Ignore { hello } => {
-                self.hellos.remove(&hello);
-                if let Some(abort) = self.answering.remove(&hello) {
-                    abort.abort();
-                }
-            }
+            In::Answer { hello, mesh } => self.answer(hello, mesh),
+            In::Welcome { hello, welcome } => self.welcome(hello, welcome),
+            In::Ignore { hello } => self.ignore(hello),
             In::Install(slot, generation, inner) => self.install(slot, generation, inner),
             In::Control(slot, generation, frame) => self.send_control(slot, generation, frame),
             In::End(slot, generation, last) => self.end(slot, Some(generation), last),

@@ -11,7 +11,7 @@ use super::Slot;
 use super::behaviour::{Connection, Event, Gate, notify};
 use super::messages::{In, OpenFailure};
 use super::peers::{AdmissionId, Admissions, Candidate, Choice};
-use crate::core::admission::{Admitted, DoormanInput};
+use crate::core::admission::Admitted;
 
 impl<B: NetworkBehaviour> Gate<B> {
     pub(super) fn admitted(
@@ -244,22 +244,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
         self.connections.remove(&id);
         self.farewells.remove(&id);
-        let lost: Vec<u64> = self
-            .knocks
-            .iter()
-            .filter(|(_, k)| k.connection == id)
-            .map(|(knock, _)| *knock)
-            .collect();
-        for knock in lost {
-            self.knocks.remove(&knock);
-            self.doorman_hears(
-                DoormanInput::Ended {
-                    id: knock,
-                    refund: false,
-                },
-                Instant::now(),
-            );
-        }
+        self.forget_knocks(|knock| knock.connection == id);
     }
 
     fn failed(&mut self, slot: Slot, peer: PeerId, failure: OpenFailure) {

@@ -31,6 +31,8 @@ pub(crate) enum Outcome {
     WrongPassword,
     /// It gave way to ours before our share left.
     GaveWay,
+    /// The peer ended it before our share left.
+    Abandoned,
     /// Anything else: it broke off, or made no sense.
     Lost,
 }
@@ -45,9 +47,10 @@ pub(crate) enum In<H: ConnectionHandler> {
     Answer {
         hello: u64,
         mesh: Option<(Slot, Arc<MeshKey>)>,
-        welcome: Welcome,
     },
-    /// Drop a hello without a byte, also in the middle of its handshake.
+    /// Welcome one who has proved the password.
+    Welcome { hello: u64, welcome: Welcome },
+    /// Drop a hello: without a byte as long as it waits, else with the sign that it was pushed out.
     Ignore { hello: u64 },
     /// Show this connection to the mesh's behaviour.
     Install(Slot, u32, H),
@@ -67,6 +70,7 @@ impl<H: ConnectionHandler> fmt::Debug for In<H> {
             In::Serve(serves) => write!(f, "Serve({serves})"),
             In::Open(slot, _) => write!(f, "Open({slot})"),
             In::Answer { hello, .. } => write!(f, "Answer({hello})"),
+            In::Welcome { hello, .. } => write!(f, "Welcome({hello})"),
             In::Ignore { hello } => write!(f, "Ignore({hello})"),
             In::Install(slot, generation, _) => write!(f, "Install({slot}, {generation})"),
             In::Control(slot, generation, _) => write!(f, "Control({slot}, {generation})"),
@@ -82,6 +86,8 @@ impl<H: ConnectionHandler> fmt::Debug for In<H> {
 pub(crate) enum Out<T> {
     /// The peer said hello; answer or ignore it.
     Knocked { hello: u64, said: Box<Hello> },
+    /// The peer has proved the password of the mesh that its hello named; a welcome is waited for.
+    Proved { hello: u64 },
     /// The handshake that a hello began is over.
     Answered { hello: u64, outcome: Outcome },
     /// A handshake succeeded.

@@ -11,16 +11,17 @@ use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, Stream, Substream
 use maille_proto::admission::Welcome;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{GateHandler, OutboundInfo, Task};
-use crate::core::admission::{Acceptor, Failure, Hello, MeshKey, Opener};
-use crate::net::gate::handshake::{self, Pipe};
+use crate::core::admission::{Acceptor, Admitted, Hello, MeshKey, Opener};
+use crate::net::gate::handshake::{self, Ending, Pipe, WORDS_MAX, Word};
 use crate::net::gate::messages::{OpenFailure, Out, Outcome};
 use crate::net::gate::{ADMISSION_PROTOCOL, Slot};
 
 /// Admissions this side opens at once on one connection; further ones wait their turn.
 const OPENING_MAX: usize = 4;
-/// Hellos of the peer that are read or wait for an answer at once; openers keep within [`OPENING_MAX`].
+/// Hellos of the peer that are read, wait for an answer or are being answered at once; openers keep within [`OPENING_MAX`].
 const HELLOS_MAX: usize = 2 * OPENING_MAX;
 /// How long negotiating the admission protocol may take.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +31,15 @@ pub(super) struct Attempt {
     /// This side opened it, or had opened one that gave way to it: its failure is reported.
     pub(super) ours: bool,
     pub(super) abort: Option<AbortHandle>,
+}
+
+/// A hello of the peer.
+pub(super) struct Greeting {
+    said: Hello,
+    /// What it still waits to be told; dropped to drop it.
+    words: Option<mpsc::Sender<Word>>,
+    /// The attempt that it became.
+    place: Option<(Slot, u32)>,
 }
 
 impl<H: ConnectionHandler> GateHandler<H> {
@@ -122,25 +132,34 @@ impl<H: ConnectionHandler> GateHandler<H> {
     pub(super) fn knocked(&mut self, said: Hello, pipe: Pipe) {
         self.next_hello += 1;
         let hello = self.next_hello;
-        self.hellos.insert(hello, (said.clone(), pipe));
+        let (words, heard) = mpsc::channel(WORDS_MAX);
+        let (proved, proof) = oneshot::channel();
+        let answering = handshake::answer(pipe, heard, proved);
+        self.tasks
+            .push(answering.map(move |result| Task::Answered { hello, result }).boxed());
+        let proof = proof.map(move |proof| proof.map_or(Task::Done, |()| Task::Proved(hello)));
+        self.tasks.push(proof.boxed());
+        let greeting = Greeting {
+            said: said.clone(),
+            words: Some(words),
+            place: None,
+        };
+        self.hellos.insert(hello, greeting);
         self.tell(Out::Knocked {
             hello,
             said: Box::new(said),
         });
     }
 
-    pub(super) fn answer(&mut self, hello: u64, mesh: Option<(Slot, Arc<MeshKey>)>, welcome: Welcome) {
-        let Some((said, pipe)) = self.hellos.remove(&hello) else {
-            return self.tell(Out::Answered {
-                hello,
-                outcome: Outcome::GaveWay,
-            });
+    pub(super) fn answer(&mut self, hello: u64, mesh: Option<(Slot, Arc<MeshKey>)>) {
+        let Some(greeting) = self.hellos.get_mut(&hello) else {
+            return; // the peer ended it meanwhile, which the door was told
         };
-        let mut place = None;
         if let Some((slot, _)) = &mesh {
             let state = self.slots.entry(*slot).or_default();
             // Both opened at once: the lower PeerId's stream is the one that counts.
             if state.attempt.as_ref().is_some_and(|attempt| attempt.ours) && self.me < self.peer {
+                greeting.words = None;
                 return self.tell(Out::Answered {
                     hello,
                     outcome: Outcome::GaveWay,
@@ -157,27 +176,44 @@ impl<H: ConnectionHandler> GateHandler<H> {
                 ours,
                 abort: None,
             });
-            place = Some((*slot, state.generation));
+            greeting.place = Some((*slot, state.generation));
         }
+        let rng = StdRng::from_rng(&mut rand::rng());
         let key = mesh.map(|(_, key)| key);
-        let acceptor = Acceptor::new(
-            said,
-            key,
-            self.me,
-            self.peer,
-            welcome,
-            StdRng::from_rng(&mut rand::rng()),
-        );
-        let (abort, registration) = AbortHandle::new_pair();
-        self.answering.insert(hello, abort);
-        let handshake = Abortable::new(handshake::accept(pipe, acceptor), registration).map(move |result| {
-            let result = result.unwrap_or(Err(Failure::Aborted));
-            Task::Answered {
-                hello,
-                slot: place,
-                result,
-            }
-        });
-        self.tasks.push(handshake.boxed());
+        let acceptor = Acceptor::new(greeting.said.clone(), key, self.me, self.peer, rng);
+        self.say(hello, Word::Answer(Box::new(acceptor)));
+    }
+
+    pub(super) fn welcome(&mut self, hello: u64, welcome: Welcome) {
+        self.say(hello, Word::Welcome(welcome));
+    }
+
+    fn say(&mut self, hello: u64, word: Word) {
+        if let Some(words) = self.hellos.get(&hello).and_then(|greeting| greeting.words.as_ref()) {
+            // Each word is said once, and there is room for all; a hello that ended does not listen.
+            let _ = words.try_send(word);
+        }
+    }
+
+    pub(super) fn ignore(&mut self, hello: u64) {
+        if let Some(greeting) = self.hellos.get_mut(&hello) {
+            greeting.words = None;
+        }
+    }
+
+    pub(super) fn answered(&mut self, hello: u64, result: Result<(Admitted, Pipe), Ending>) {
+        let place = self.hellos.remove(&hello).and_then(|greeting| greeting.place);
+        let outcome = match &result {
+            Ok(_) => Outcome::Admitted,
+            Err(Ending::Failed(failure)) if failure.is_guess() => Outcome::WrongPassword,
+            Err(Ending::Abandoned) => Outcome::Abandoned,
+            Err(_) => Outcome::Lost,
+        };
+        self.tell(Out::Answered { hello, outcome });
+        match (place, result) {
+            (Some((slot, generation)), Ok((admitted, pipe))) => self.admitted(slot, generation, admitted, pipe),
+            (Some((slot, generation)), Err(_)) => self.open_failed(slot, generation, OpenFailure::Lost),
+            (None, _) => {}
+        }
     }
 }
