@@ -51,3 +51,46 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for Closing<M> {
         Pin::new(&mut self.inner).poll(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Instant;
+
+    use libp2p::core::transport::memory::Channel;
+
+    use super::*;
+
+    /// A connection to a machine that is gone: nothing happens on it, and no byte leaves.
+    struct Dead;
+
+    impl StreamMuxer for Dead {
+        type Substream = Channel<Vec<u8>>;
+        type Error = Infallible;
+
+        fn poll_inbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<Self::Substream, Infallible>> {
+            Poll::Pending
+        }
+
+        fn poll_outbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<Self::Substream, Infallible>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Pending
+        }
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Infallible>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_connection_closes_all_the_same() {
+        let mut closing = Closing::new(Dead);
+        let started = Instant::now();
+        let closed = std::future::poll_fn(|cx| Pin::new(&mut closing).poll_close(cx));
+        tokio::time::timeout(10 * CLOSE_TIMEOUT, closed).await.unwrap().unwrap();
+        assert!(started.elapsed() >= CLOSE_TIMEOUT, "it has its time");
+    }
+}
