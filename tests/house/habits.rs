@@ -6,13 +6,7 @@ use crate::source::{self, Source};
 const LINES_MAX: usize = 500;
 
 /// Files that may be longer, each with its reason.
-const LONG_ALLOWED: [(&str, &str); 2] = [
-    (
-        "node/src/net/gate/handler.rs",
-        "one implementation of libp2p's ConnectionHandler, whose polls share one state",
-    ),
-    ("proto/src/generated/", "generated"),
-];
+const LONG_ALLOWED: [(&str, &str); 1] = [("proto/src/generated/", "generated")];
 
 /// Queues without a bound.
 const UNBOUNDED: [&str; 4] = [

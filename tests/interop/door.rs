@@ -20,7 +20,7 @@ const WRONG: &str = "another-phrase-of-five-words";
 /// A hello must come, a handshake end, and `Ready` follow within this, each.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// CI asserts times as five times what they are.
-const PATIENCE: Duration = Duration::from_secs(50);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Two members, one of which is visited; the other shows that it goes on delivering.
 pub(crate) struct House {
@@ -58,7 +58,7 @@ impl House {
         self.delivered += 1;
     }
 
-    async fn visitor(&self, over: Over) -> (Stranger, PeerId) {
+    pub(crate) async fn visitor(&self, over: Over) -> (Stranger, PeerId) {
         let stranger = Stranger::start(over, Speaks::NoGossip).await;
         let peer = stranger.dial(&self.visited.node.multiaddrs()[0]).await;
         (stranger, peer)
@@ -293,18 +293,13 @@ async fn an_abort_at_any_step_is_forgotten() {
     }
 }
 
-/// One that is admitted, and never says Ready: not a neighbour, and not for long.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_never_ready_is_no_neighbour() {
+/// One that is admitted, and never says Ready: not a neighbour, and not for long, whichever side has the lower PeerId.
+async fn never_ready(is_it: impl Fn(&PeerId, &PeerId) -> bool) {
     let mut house = House::new(Over::Tcp, &[]).await;
-    // The lower PeerId says Ready first; the higher one is not waited for.
-    let key_above = || loop {
-        let identity = Keypair::generate_ed25519();
-        if identity.public().to_peer_id() > house.visited.node.id() {
-            return identity;
-        }
-    };
-    let stranger = Stranger::start_as(key_above(), Over::Tcp, Speaks::NoGossip).await;
+    let visited = house.visited.node.id();
+    let identity =
+        std::iter::repeat_with(Keypair::generate_ed25519).find(|key| is_it(&key.public().to_peer_id(), &visited));
+    let stranger = Stranger::start_as(identity.unwrap(), Over::Tcp, Speaks::NoGossip).await;
     let peer = stranger.dial(&house.visited.node.multiaddrs()[0]).await;
     let (_, mut wire) = admitted(&stranger, peer, &key(MESH, PASSWORD)).await.unwrap();
     let started = Instant::now();
@@ -314,9 +309,21 @@ async fn who_is_never_ready_is_no_neighbour() {
     eprintln!("admitted and never ready: ended after {took:?}, {heard:?}");
     assert!(
         heard.end == End::Closed && took >= DEADLINE - Duration::from_secs(1) && took < PATIENCE,
-        "{took:?}"
+        "{took:?}, {heard:?}"
     );
     house.goes_on("the end of that").await;
+}
+
+/// The lower PeerId, the visited one, says Ready first and waits for the other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_higher_peer_that_is_never_ready_is_no_neighbour() {
+    never_ready(|stranger, visited| stranger > visited).await;
+}
+
+/// The higher PeerId, the visited one, waits for the other to choose a connection by its Ready.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lower_peer_that_is_never_ready_is_no_neighbour() {
+    never_ready(|stranger, visited| stranger < visited).await;
 }
 
 /// Hellos that never come, or come drop by drop, while an honest newcomer is let in.

@@ -7,6 +7,7 @@ pub mod admission;
 pub(crate) mod bucket;
 pub mod catchup;
 pub mod kad_mode;
+pub mod liveness;
 pub mod neighbours;
 mod network;
 pub mod providers;

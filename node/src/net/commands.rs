@@ -20,6 +20,7 @@ use super::topic::{Publishing, TopicState};
 use super::{Slot, unix_ms, unix_us};
 use crate::core::admission::MeshKey;
 use crate::core::catchup::{self, Catchup, Responder};
+use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
 use crate::types::{MeshName, Start, TopicName};
@@ -107,6 +108,7 @@ impl Task {
             span: tracing::info_span!("mesh", name = %key.name()),
             link: Arc::downgrade(&link),
             neighbours: Neighbours::new(me, StdRng::from_rng(&mut rand::rng())),
+            liveness: Liveness::new(StdRng::from_rng(&mut rand::rng())),
             topics: BTreeMap::new(),
             subscriptions: HashMap::new(),
             reached: HashMap::new(),

@@ -19,6 +19,7 @@ use super::topic::TopicState;
 use crate::core::admission::MeshKey;
 use crate::core::bucket::Bucket;
 use crate::core::catchup::{InboundId, RequestId, Responder};
+use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::Context;
 use crate::types::{TopicHint, TopicName};
@@ -31,6 +32,8 @@ pub(super) struct MeshState {
     pub(super) key: Arc<MeshKey>,
     pub(super) link: Weak<MeshLink>,
     pub(super) neighbours: Neighbours,
+    /// Whether they are still there, and their clocks.
+    pub(super) liveness: Liveness,
     pub(super) topics: BTreeMap<TopicName, TopicState>,
     /// What each neighbour is subscribed to; gossipsub bounds it.
     pub(super) subscriptions: HashMap<PeerId, BTreeSet<TopicName>>,
@@ -69,7 +72,8 @@ pub(super) struct MeshState {
 impl MeshState {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let topics = self.topics.values().filter_map(TopicState::next_deadline);
-        topics.chain(self.neighbours.next_deadline()).min()
+        let others = [self.neighbours.next_deadline(), self.liveness.next_deadline()];
+        topics.chain(others.into_iter().flatten()).min()
     }
 
     pub(super) fn hint(&self, topic: &TopicName) -> TopicHint {

@@ -5,6 +5,7 @@ mod approach;
 mod behaviour;
 #[cfg(feature = "test-util")]
 mod cable;
+mod closing;
 mod commands;
 mod error;
 mod event;
@@ -14,6 +15,7 @@ mod history;
 mod inlet;
 mod inner;
 mod link;
+mod liveness;
 mod member;
 mod mesh;
 mod neighbourhood;

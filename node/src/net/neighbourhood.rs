@@ -10,6 +10,7 @@ use super::Slot;
 use super::event::MeshEvent;
 use super::member;
 use super::task::{Done, Task};
+use crate::core::liveness;
 use crate::core::neighbours::{Action, Input, Source, Status};
 
 impl Task {
@@ -150,6 +151,10 @@ impl Task {
             let Some(mesh) = self.meshes.get(&slot) else { continue };
             if mesh.neighbours.next_deadline().is_some_and(|at| at <= now) {
                 self.neighbours_hear(slot, Input::TimedOut);
+            }
+            let Some(mesh) = self.meshes.get(&slot) else { continue };
+            if mesh.liveness.next_deadline().is_some_and(|at| at <= now) {
+                self.liveness_hears(slot, liveness::Input::TimedOut);
             }
             self.on_stream_deadlines(slot, now);
         }

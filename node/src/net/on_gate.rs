@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use maille_proto::admission::{MemberRecord as WireRecord, Welcome};
-use maille_proto::control::{Clock, Message};
+use maille_proto::control::Message;
 use maille_proto::{SAMPLE_RECORDS_MAX, decode_control};
 
 use super::event::MeshEvent;
 use super::gate::{Event, OpenFailure, Outcome};
 use super::inner::MeshBehaviourEvent;
 use super::task::Task;
-use super::{Slot, member, unix_us};
+use super::{Slot, member};
 use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::{Input, MemberRecord};
-use crate::core::strangers;
+use crate::core::{liveness, strangers};
 
 /// Two processes share an identity when each takes the other's place; once in a while is a restart.
 const REPLACED_MAX: usize = 2;
@@ -30,19 +30,13 @@ impl Task {
         let _in_mesh = slot.map(|slot| self.mesh_span(slot).entered());
         let _with_peer = peer.map(|peer| tracing::info_span!("peer", id = %peer).entered());
         match event {
-            Event::Answer {
-                knock,
-                slot,
-                connection,
-            } => {
-                self.connection_active(connection);
-                self.answer(knock, slot);
-            }
+            Event::Answering { connection } => self.connection_active(connection),
+            Event::Proved { knock, slot } => self.welcome(knock, slot),
             Event::Answered {
                 outcome: Outcome::Admitted,
             } => self.counters.admissions_granted.add(1),
             Event::Answered {
-                outcome: Outcome::GaveWay,
+                outcome: Outcome::GaveWay | Outcome::Abandoned,
             } => {}
             Event::Answered { .. } => self.counters.admissions_refused.add(1),
             Event::Admitted {
@@ -54,6 +48,11 @@ impl Task {
             } => {
                 self.on_admitted(slot, peer, multiaddr, connection, welcome);
             }
+            Event::Speaks { peer } => {
+                for slot in self.meshes.keys().copied().collect::<Vec<_>>() {
+                    self.neighbours_hear(slot, Input::Speaks { peer });
+                }
+            }
             Event::Left { slot, peer } => self.on_left(slot, peer),
             Event::Failed { slot, peer, failure } => self.on_open_failed(slot, peer, failure),
             Event::Control { slot, peer, frame } => self.on_control(slot, peer, &frame),
@@ -64,15 +63,15 @@ impl Task {
         }
     }
 
-    fn answer(&mut self, knock: u64, slot: Slot) {
-        // If the mesh was left just now, the peer is answered all the same, as for a mesh that nobody knows.
-        let sample = self.meshes.get_mut(&slot);
-        let sample = sample.map(|mesh| mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]));
+    fn welcome(&mut self, knock: u64, slot: Slot) {
+        // If the mesh was left just now, the gate drops the handshake.
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let sample = mesh.neighbours.sample(SAMPLE_RECORDS_MAX, &[]);
         let welcome = Welcome {
-            sample: sample.iter().flatten().map(member::to_wire).collect(),
+            sample: sample.iter().map(member::to_wire).collect(),
             ..Welcome::default()
         };
-        self.swarm.behaviour_mut().gate.answer(knock, slot, welcome);
+        self.swarm.behaviour_mut().gate.welcome(knock, welcome);
     }
 
     fn on_admitted(
@@ -86,7 +85,6 @@ impl Task {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         tracing::debug!("admitted");
         mesh.reached.insert(peer, (multiaddr.clone(), connection));
-        mesh.tell(MeshEvent::NeighbourJoined { peer });
         let connected = self.connections.get(&connection);
         let dialled = connected
             .is_some_and(|connected| connected.dialled)
@@ -102,11 +100,12 @@ impl Task {
             },
         );
         self.send_profile(slot, Some(peer));
+        self.liveness_hears(slot, liveness::Input::Admitted { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
-            self.neighbours_hear(slot, Input::Sample { peer, records });
+            self.neighbours_hear(slot, Input::Sample { records });
         }
-        self.neighbours_changed(slot);
+        self.neighbours_changed(slot, MeshEvent::NeighbourJoined { peer });
     }
 
     fn on_left(&mut self, slot: Slot, peer: PeerId) {
@@ -117,16 +116,16 @@ impl Task {
         mesh.talk.remove(&peer);
         mesh.rejected.remove(&peer);
         let profile = mesh.profiles.remove(&peer).unwrap_or_default();
-        mesh.tell(MeshEvent::NeighbourLeft { peer });
         for topic in mesh.subscriptions.remove(&peer).unwrap_or_default() {
             self.neighbour_unsubscribed(slot, peer, &topic);
         }
         self.profile_changed(slot, &profile);
         self.neighbours_hear(slot, Input::Left { peer });
+        self.liveness_hears(slot, liveness::Input::Left { peer });
         if let Some((_, connection)) = reached {
             self.release(connection);
         }
-        self.neighbours_changed(slot);
+        self.neighbours_changed(slot, MeshEvent::NeighbourLeft { peer });
     }
 
     /// Records that a neighbour passed on: signed, and of places that can be reached from where it is.
@@ -140,9 +139,11 @@ impl Task {
         records
     }
 
-    fn neighbours_changed(&mut self, slot: Slot) {
+    /// Who hears of it finds the neighbours as they are now.
+    fn neighbours_changed(&mut self, slot: Slot, event: MeshEvent) {
         if let Some(mesh) = self.meshes.get(&slot) {
             mesh.tell_neighbours();
+            mesh.tell(event);
         }
     }
 
@@ -162,6 +163,7 @@ impl Task {
     }
 
     fn on_control(&mut self, slot: Slot, peer: PeerId, frame: &[u8]) {
+        self.liveness_hears(slot, liveness::Input::Heard { peer });
         match decode_control(frame) {
             Ok(Some(message)) => self.on_control_message(slot, peer, message),
             // From a later version.
@@ -209,15 +211,8 @@ impl Task {
                     },
                 );
             }
-            Message::Clock(clock) if clock.answer_us == 0 => {
-                let answer = Clock {
-                    origin_us: clock.origin_us,
-                    answer_us: unix_us(),
-                };
-                self.send_control(slot, peer, Message::Clock(answer));
-            }
-            Message::Clock(_) => {}
             Message::Digest(digest) => self.on_digest(slot, peer, digest),
+            Message::Clock(clock) => self.on_clock(slot, peer, &clock),
             Message::Farewell(farewell) => {
                 let records = self.records_from(slot, peer, farewell.sample);
                 if let Ok(newer) = <[u8; 16]>::try_from(farewell.replaced.as_slice()) {

@@ -19,7 +19,6 @@ pub(super) struct LookUp {
     slot: Slot,
     topic: Option<TopicHint>,
     key: [u8; 32],
-    found: usize,
 }
 
 impl Task {
@@ -31,20 +30,12 @@ impl Task {
             Some(hint) => match mesh.topics.keys().find(|topic| mesh.hint(topic) == hint) {
                 Some(topic) => topic_key(mesh.key.name(), topic),
                 // Left since.
-                None => return self.neighbours_hear(slot, Input::LookedUp { found: 0 }),
+                None => return self.neighbours_hear(slot, Input::LookedUp),
             },
         };
         self.counters.lookups.add(1);
         let query = self.swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key));
-        self.lookups.insert(
-            query,
-            LookUp {
-                slot,
-                topic,
-                key,
-                found: 0,
-            },
-        );
+        self.lookups.insert(query, LookUp { slot, topic, key });
     }
 
     pub(super) fn on_kad_event(&mut self, event: kad::Event) {
@@ -86,16 +77,10 @@ impl Task {
     }
 
     fn on_providers(&mut self, id: QueryId, providers: Vec<PeerId>, step: &ProgressStep) {
-        let Some(lookup) = self.lookups.get_mut(&id) else {
+        let Some(lookup) = self.lookups.get(&id) else {
             return;
         };
-        lookup.found += providers.len();
-        let LookUp {
-            slot,
-            topic,
-            key,
-            found,
-        } = *lookup;
+        let LookUp { slot, topic, key } = *lookup;
         for peer in providers {
             let multiaddrs = self.known_multiaddrs(&key, peer);
             let topics = topic.into_iter().collect();
@@ -111,7 +96,7 @@ impl Task {
         }
         if step.last {
             self.lookups.remove(&id);
-            self.neighbours_hear(slot, Input::LookedUp { found });
+            self.neighbours_hear(slot, Input::LookedUp);
         }
     }
 

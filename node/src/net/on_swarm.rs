@@ -90,11 +90,7 @@ impl Task {
                     self.found_for_all(peer, &[multiaddr], Source::Mdns);
                 }
             }
-            BehaviourEvent::Identify(identify::Event::Pushed {
-                peer_id,
-                info,
-                connection_id,
-            }) => self.on_identified(peer_id, connection_id, info),
+            // Of the rest of identify `Pushed` is what this node told, not what it heard.
             BehaviourEvent::Identify(_) | BehaviourEvent::Mdns(_) => {}
         }
     }

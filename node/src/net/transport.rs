@@ -14,6 +14,7 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, dns, noise, quic, tcp, yamux};
 
 use super::Setup;
+use super::closing::Closing;
 use crate::metrics::Counters;
 
 /// How long a connection may take from the first packet to an authenticated, multiplexed one.
@@ -92,7 +93,8 @@ where
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())
-        .timeout(UPGRADE_TIMEOUT);
+        .timeout(UPGRADE_TIMEOUT)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
     Ok(transport.boxed())
 }
 

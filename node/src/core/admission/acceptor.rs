@@ -23,7 +23,6 @@ pub struct Acceptor {
     key: Option<Arc<MeshKey>>,
     me: PeerId,
     peer: PeerId,
-    welcome: Welcome,
     rng: StdRng,
     deadline: Deadline,
     state: State,
@@ -33,6 +32,8 @@ enum State {
     Idle,
     /// Challenge is out.
     AwaitProof(Box<AwaitProof>),
+    /// The peer has proved the password; what to welcome it with is asked for.
+    AwaitWelcome(Box<Keys>),
     Done,
 }
 
@@ -45,16 +46,9 @@ struct AwaitProof {
 impl Acceptor {
     /// A handshake that begins with [`Input::Started`], once the doorman lets it proceed. `key` is the mesh that
     /// [recognises](MeshKey::recognises) the hello; without one the same handshake takes place and fails. `peer` is whom
-    /// the connection authenticated. Of `welcome` the sample counts, as far as it fits; the session is the key's.
+    /// the connection authenticated.
     #[must_use]
-    pub fn new(
-        hello: Hello,
-        key: Option<Arc<MeshKey>>,
-        me: PeerId,
-        peer: PeerId,
-        welcome: Welcome,
-        rng: StdRng,
-    ) -> Self {
+    pub fn new(hello: Hello, key: Option<Arc<MeshKey>>, me: PeerId, peer: PeerId, rng: StdRng) -> Self {
         // Our own id is refused like an unknown mesh: the same bytes, the same ending.
         let key = key.filter(|_| me != peer);
         Acceptor {
@@ -62,7 +56,6 @@ impl Acceptor {
             key,
             me,
             peer,
-            welcome,
             rng,
             deadline: Deadline::default(),
             state: State::Idle,
@@ -73,6 +66,7 @@ impl Acceptor {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match self.step(input, now) {
             Ok(Step::Wait) => {}
+            Ok(Step::DrawWelcome) => out.push(Action::DrawWelcome),
             Ok(Step::Challenge(frame)) => out.push(Action::Send(frame)),
             Ok(Step::Accept(frame, admitted)) => {
                 self.end();
@@ -100,12 +94,13 @@ impl Acceptor {
             (State::Done, _) => Ok(Step::Wait),
             (State::Idle, Input::Started) => self.challenge(now),
             (State::AwaitProof(waiting), Input::Received(frame)) => self.judge(*waiting, &frame),
+            (State::AwaitWelcome(keys), Input::Drawn(welcome)) => self.admit(&keys, welcome),
             (_, Input::Closed | Input::Lost) => Err(Failure::Aborted),
-            (state, Input::Started | Input::TimedOut) => {
+            (state, Input::Started | Input::Drawn(_) | Input::TimedOut) => {
                 self.state = state;
                 Ok(Step::Wait)
             }
-            (State::Idle, Input::Received(_)) => Err(Failure::Malformed),
+            (State::Idle | State::AwaitWelcome(_), Input::Received(_)) => Err(Failure::Malformed),
         }
     }
 
@@ -151,11 +146,17 @@ impl Acceptor {
             &Transcript::new(&self.hello, &challenge, &proof.share),
         );
         let confirmed = keys.opener_confirmed(&proof.mac);
-        let Some(key) = self.key.as_ref().filter(|_| confirmed) else {
+        if self.key.is_none() || !confirmed {
             return Err(Failure::Refused);
-        };
+        }
+        self.state = State::AwaitWelcome(Box::new(keys));
+        Ok(Step::DrawWelcome)
+    }
+
+    fn admit(&mut self, keys: &Keys, welcome: Welcome) -> Result<Step, Failure> {
+        let key = self.key.as_ref().ok_or(Failure::Refused)?;
         let mac = keys.acceptor_mac;
-        let sealed = welcome::seal(&keys.welcome, &mac, &key.session(), mem::take(&mut self.welcome));
+        let sealed = welcome::seal(&keys.welcome, &mac, &key.session(), welcome);
         let admitted = Admitted {
             peer: self.peer,
             protocol_prefix: keys.protocol_prefix(),
@@ -174,6 +175,7 @@ impl Acceptor {
 enum Step {
     Wait,
     Challenge(Vec<u8>),
+    DrawWelcome,
     Accept(Vec<u8>, Admitted),
 }
 
@@ -182,6 +184,7 @@ impl fmt::Debug for Acceptor {
         let state = match self.state {
             State::Idle => "idle",
             State::AwaitProof(_) => "awaits proof",
+            State::AwaitWelcome(_) => "awaits welcome",
             State::Done => "done",
         };
         f.debug_struct("Acceptor")

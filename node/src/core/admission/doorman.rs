@@ -28,6 +28,7 @@ pub const SLOTS_PER_PREFIX_MAX: usize = 2;
 pub const PUSH_OUT_AFTER: Duration = Duration::from_secs(2);
 /// Known peers waiting for a slot.
 pub const WAITING_KNOWN_MAX: usize = 64;
+
 /// What happened at the door. `id` is the driver's number for one inbound stream, never used twice.
 #[derive(Clone, Copy, Debug)]
 pub enum DoormanInput {
@@ -39,16 +40,6 @@ pub enum DoormanInput {
         prefix: IpPrefix,
         /// The peer was a member before and has not failed since.
         known: bool,
-    },
-    /// Our frame is out; it is the peer's turn.
-    Waiting {
-        /// The stream.
-        id: u64,
-    },
-    /// The peer's frame is here.
-    Heard {
-        /// The stream.
-        id: u64,
     },
     /// The stream is over, whether it waited or had proceeded.
     Ended {
@@ -66,8 +57,8 @@ pub enum DoormanInput {
 pub enum DoormanAction {
     /// Answer the hello: start an [`Acceptor`](crate::core::admission::Acceptor).
     Proceed(u64),
-    /// End the handshake; its slot is already another's. Reset the stream rather than close it, so that an honest but
-    /// slow peer does not take it for a refusal.
+    /// End the handshake; its slot is already another's. Send an empty frame before the end, so that an honest but slow
+    /// peer does not take it for a refusal.
     PushOut(u64),
     /// End the stream: it waited too long, or too many wait.
     Expire(u64),
@@ -90,8 +81,8 @@ struct Slot {
     id: u64,
     prefix: IpPrefix,
     known: bool,
-    /// Since when it waits for its peer.
-    waits_since: Option<Instant>,
+    /// Since when it waits for its peer: our own part takes no time.
+    since: Instant,
 }
 
 impl Doorman {
@@ -114,8 +105,6 @@ impl Doorman {
         self.expire(now, out);
         match input {
             DoormanInput::Knocked { id, prefix, known } => self.knocked(Knock { id, prefix, since: now }, known, out),
-            DoormanInput::Waiting { id } => self.set_waits_since(id, Some(now)),
-            DoormanInput::Heard { id } => self.set_waits_since(id, None),
             DoormanInput::Ended { id, refund } => self.ended(id, refund),
             DoormanInput::TimedOut => {}
         }
@@ -135,7 +124,7 @@ impl Doorman {
             .slots
             .iter()
             .filter(|_| anybody)
-            .filter_map(|slot| Some(slot.waits_since? + PUSH_OUT_AFTER));
+            .map(|slot| slot.since + PUSH_OUT_AFTER);
         // Without a guess for the node there is none for anybody.
         let refill = match self.budget.check_node(now) {
             Err(at) => (!self.strangers.is_empty()).then_some(at),
@@ -157,12 +146,6 @@ impl Doorman {
         let last_turn = self.budget.last_turn_of_group(&Group::of(&knock.prefix));
         let dropped = self.strangers.push(knock, budget, last_turn, &mut self.rng);
         out.extend(dropped.map(|knock| DoormanAction::Expire(knock.id)));
-    }
-
-    fn set_waits_since(&mut self, id: u64, since: Option<Instant>) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
-            slot.waits_since = since;
-        }
     }
 
     fn ended(&mut self, id: u64, refund: bool) {
@@ -199,7 +182,7 @@ impl Doorman {
                 self.push_out(slow, out);
             }
             if let Some(knock) = self.known.pop_front() {
-                self.proceed(knock, true, out);
+                self.proceed(knock, true, now, out);
             }
         }
     }
@@ -216,7 +199,7 @@ impl Doorman {
             }
             self.budget.charge(&knock.prefix, now);
             self.strangers.had_turn(Group::of(&knock.prefix), now);
-            self.proceed(knock, false, out);
+            self.proceed(knock, false, now, out);
         }
     }
 
@@ -224,12 +207,12 @@ impl Doorman {
         out.push(DoormanAction::PushOut(self.slots.swap_remove(index).id));
     }
 
-    fn proceed(&mut self, knock: Knock, known: bool, out: &mut Vec<DoormanAction>) {
+    fn proceed(&mut self, knock: Knock, known: bool, now: Instant, out: &mut Vec<DoormanAction>) {
         self.slots.push(Slot {
             id: knock.id,
             prefix: knock.prefix,
             known,
-            waits_since: None,
+            since: now,
         });
         out.push(DoormanAction::Proceed(knock.id));
     }
@@ -265,7 +248,7 @@ fn slot_room(slots: &[Slot], prefix: &IpPrefix, now: Instant) -> Option<Room> {
 /// Of the slots asked for, the one that has waited for its peer longest, and long enough.
 fn slowest(slots: &[Slot], now: Instant, wanted: impl Fn(&Slot) -> bool) -> Option<usize> {
     let wanted = slots.iter().enumerate().filter(|(_, slot)| wanted(slot));
-    let slow = wanted.filter_map(|(index, slot)| Some((slot.waits_since?, index)));
+    let slow = wanted.map(|(index, slot)| (slot.since, index));
     slow.filter(|(since, _)| *since + PUSH_OUT_AFTER <= now)
         .min()
         .map(|(_, index)| index)

@@ -15,6 +15,8 @@ pub enum Input {
     Started,
     /// One frame arrived: its bytes, without the length before it.
     Received(Vec<u8>),
+    /// The welcome that [`Action::DrawWelcome`] asked for.
+    Drawn(Welcome),
     /// The peer ended the stream properly.
     Closed,
     /// The stream or its connection broke.
@@ -28,6 +30,9 @@ pub enum Input {
 pub enum Action {
     /// Send one frame, behind its length.
     Send(Vec<u8>),
+    /// An acceptor's peer has proved the password: answer with [`Input::Drawn`]. Of the welcome the sample counts, as far
+    /// as it fits; the session is the key's.
+    DrawWelcome,
     /// The peer is a member. Accept the mesh's protocols, send [`ready_frame`](crate::core::admission::ready_frame) and
     /// wait for the peer's.
     Admit(Admitted),

@@ -23,6 +23,7 @@ pub struct Opener {
     rng: StdRng,
     deadline: Deadline,
     state: State,
+    proved: bool,
 }
 
 enum State {
@@ -45,13 +46,14 @@ impl Opener {
             rng,
             deadline: Deadline::default(),
             state: State::Idle,
+            proved: false,
         }
     }
 
     /// Whether our proof is out. From then on the peer has had one guess at our password, whatever becomes of the stream.
     #[must_use]
     pub fn has_proved(&self) -> bool {
-        matches!(self.state, State::AwaitAccept(_))
+        self.proved
     }
 
     /// Takes one input; what is to be done is appended to `out`. After the end everything is ignored.
@@ -89,7 +91,7 @@ impl Opener {
             (State::Idle | State::AwaitChallenge(_), Input::Closed) | (_, Input::Lost) => Err(Failure::Aborted),
             (State::AwaitAccept(_), Input::Closed) => Err(Failure::Refused),
             // Too early, or twice: the deadline above decides, not the messenger.
-            (state, Input::Started | Input::TimedOut) => {
+            (state, Input::Started | Input::Drawn(_) | Input::TimedOut) => {
                 self.state = state;
                 Ok(None)
             }
@@ -130,6 +132,7 @@ impl Opener {
             mac: keys.opener_mac,
         };
         self.state = State::AwaitAccept(keys);
+        self.proved = true;
         Ok(Action::Send(proof.to_frame()))
     }
 

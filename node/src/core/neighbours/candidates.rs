@@ -53,6 +53,8 @@ const LET_GO_PAUSE: Duration = Duration::from_secs(60);
 const HUSHED_PAUSE: Duration = Duration::from_secs(15);
 /// The same for a node that has neighbours.
 const HUSHED_PAUSE_JOINED: Duration = Duration::from_secs(300);
+/// A peer that begins to speak admission is asked within this, by each of those who wait for it.
+const SPEAKS_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// Hearsay that failed this often and was not named again for `STALE_AFTER` is forgotten.
 const STALE_FAILURES: u32 = 3;
 const STALE_AFTER: Duration = Duration::from_secs(900);
@@ -96,6 +98,8 @@ pub(super) struct Candidate {
     pub(super) reached: bool,
     /// Asked on this connection in vain; not again before it closes.
     hushed: bool,
+    /// It did not speak admission when it was asked last.
+    mute: bool,
     /// Let go by us, or left us for others: no reason to call it back.
     let_go: bool,
     /// An approach is under way.
@@ -118,6 +122,7 @@ impl Candidate {
             met: false,
             reached: false,
             hushed: false,
+            mute: false,
             let_go: false,
             busy: false,
         }
@@ -254,9 +259,23 @@ impl Candidate {
     pub(super) fn does_not_speak(&mut self, now: Instant, rng: &mut StdRng) {
         self.hushed = !self.is_named();
         self.knocked_in_vain(now, rng);
+        self.mute = true;
+    }
+
+    /// Speaks admission now: it joined its first mesh, which may be ours. Says whether that changes what to do.
+    pub(super) fn speaks(&mut self, now: Instant, rng: &mut StdRng) -> bool {
+        if !std::mem::take(&mut self.mute) {
+            return false;
+        }
+        self.hushed = false;
+        self.refusals = 0;
+        // All its peers hear of it at once.
+        self.retry_at = now + SPEAKS_PAUSE_MAX.mul_f64(rng.random_range(0.0..=1.0));
+        true
     }
 
     fn knocked_in_vain(&mut self, now: Instant, rng: &mut StdRng) {
+        self.mute = false;
         self.reached = true;
         self.failures = 0;
         self.failed_at = None;
@@ -283,6 +302,7 @@ impl Candidate {
         self.met = true;
         self.reached = true;
         self.hushed = false;
+        self.mute = false;
         self.let_go = false;
         self.busy = false;
         self.failed_at = None;

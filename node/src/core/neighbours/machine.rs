@@ -133,6 +133,7 @@ impl Neighbours {
             Input::DialFailed { peer } => self.failed(peer, false, now),
             Input::Unanswered { peer, guessed } => self.failed(peer, guessed, now),
             Input::NotSpeaking { peer } => self.not_speaking(peer, now),
+            Input::Speaks { peer } => self.speaks(&peer, now),
             Input::Refused { peer } => self.refused(peer, now),
             Input::Admitted { peer, multiaddr } => self.admitted(peer, multiaddr, now, out),
             Input::Left { peer } => self.left(peer, now),
@@ -142,8 +143,8 @@ impl Neighbours {
             Input::OwnTopics(topics) => self.set_own_topics(topics, now, out),
             Input::Swapped { peer, records, answer } => self.swapped(peer, records, answer, now, out),
             Input::Farewell { peer, records } => self.farewell(&peer, records, now),
-            Input::Sample { peer: _, records } => self.learn(records, now),
-            Input::LookedUp { found: _ } => self.look_ups.looked_up(),
+            Input::Sample { records } => self.learn(records, now),
+            Input::LookedUp => self.look_ups.looked_up(),
             Input::TimedOut => {}
         }
         self.run_clocks(now, out);
@@ -239,6 +240,12 @@ impl Neighbours {
         candidate.does_not_speak(now, &mut self.rng);
         self.book.strike(&peer);
         self.contacted(first_contact, now);
+    }
+
+    fn speaks(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(candidate) = self.candidates.get_mut(peer) {
+            self.dirty |= candidate.speaks(now, &mut self.rng);
+        }
     }
 
     fn refused(&mut self, peer: PeerId, now: Instant) {

@@ -109,6 +109,11 @@ pub enum Input {
         /// Whom we asked.
         peer: PeerId,
     },
+    /// A connected peer speaks admission now: it may not have when we asked.
+    Speaks {
+        /// Who.
+        peer: PeerId,
+    },
     /// An approach ended: the handshake broke off or timed out.
     Unanswered {
         /// Whom we asked.
@@ -171,16 +176,11 @@ pub enum Input {
     },
     /// A peer welcomed us with records.
     Sample {
-        /// Who.
-        peer: PeerId,
         /// Which; the first 16 count.
         records: Vec<MemberRecord>,
     },
-    /// One look-up ended.
-    LookedUp {
-        /// How many peers it found, each reported as `Found`.
-        found: usize,
-    },
+    /// One look-up ended; what it found was reported as `Found`.
+    LookedUp,
     /// The deadline passed.
     TimedOut,
 }

@@ -1,6 +1,6 @@
 //! The gate as a `NetworkBehaviour`: one inner behaviour a mesh, each shown only connections that were admitted to it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,12 +30,10 @@ pub(crate) type Slot = u64;
 /// What the gate reports.
 #[derive(Debug)]
 pub(crate) enum Event<E> {
-    /// A peer may be answered: call [`Gate::answer`] with a welcome.
-    Answer {
-        knock: u64,
-        slot: Slot,
-        connection: ConnectionId,
-    },
+    /// A peer that named one of our meshes is being answered.
+    Answering { connection: ConnectionId },
+    /// A peer has proved a mesh's password: call [`Gate::welcome`].
+    Proved { knock: u64, slot: Slot },
     /// A peer is a member on a connection that is open both ways. Comes before any inner event about it.
     Admitted {
         slot: Slot,
@@ -54,6 +52,8 @@ pub(crate) enum Event<E> {
     },
     /// A control frame of a member.
     Control { slot: Slot, peer: PeerId, frame: Vec<u8> },
+    /// A connected peer speaks admission from now on: it joined its first mesh.
+    Speaks { peer: PeerId },
     /// A handshake that a peer began is over.
     Answered { outcome: Outcome },
     /// From a mesh's own behaviour.
@@ -64,8 +64,9 @@ impl<E> Event<E> {
     /// The mesh and the peer it is about.
     pub(crate) fn about(&self) -> (Option<Slot>, Option<PeerId>) {
         match self {
-            Event::Answered { .. } => (None, None),
-            Event::Answer { slot, .. } | Event::Inner { slot, .. } => (Some(*slot), None),
+            Event::Answering { .. } | Event::Answered { .. } => (None, None),
+            Event::Speaks { peer } => (None, Some(*peer)),
+            Event::Proved { slot, .. } | Event::Inner { slot, .. } => (Some(*slot), None),
             Event::Admitted { slot, peer, .. }
             | Event::Left { slot, peer }
             | Event::Failed { slot, peer, .. }
@@ -113,6 +114,8 @@ pub(crate) struct Gate<B: NetworkBehaviour> {
     pub(super) out: VecDeque<Command<B>>,
     /// Admissions that [`Gate::open`] asked for, and on which connection: each gets an outcome.
     pub(super) asked: HashMap<(Slot, PeerId), ConnectionId>,
+    /// Peers that are admitted and not open.
+    pub(super) unready: HashSet<(Slot, PeerId)>,
     pub(super) turn: usize,
 }
 
@@ -140,6 +143,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             farewells: HashMap::new(),
             out: VecDeque::new(),
             asked: HashMap::new(),
+            unready: HashSet::new(),
             turn: 0,
         }
     }
@@ -147,6 +151,9 @@ impl<B: NetworkBehaviour> Gate<B> {
     /// Puts a mesh's behaviour behind the gate. It hears of what the swarm already listens on.
     pub(crate) fn join(&mut self, key: Arc<MeshKey>, mut inner: B) -> Slot {
         self.next_slot += 1;
+        if self.meshes.is_empty() {
+            self.serve(true);
+        }
         for (listener_id, addr) in &self.listen {
             inner.on_swarm_event(FromSwarm::NewListener(NewListener {
                 listener_id: *listener_id,
@@ -174,6 +181,8 @@ impl<B: NetworkBehaviour> Gate<B> {
     /// Ends all admissions of a mesh; its connections stay.
     pub(crate) fn leave(&mut self, slot: Slot) {
         self.asked.retain(|(of, _), _| *of != slot);
+        self.unready.retain(|(of, _)| *of != slot);
+        self.forget_knocks(|knock| knock.slot == Some(slot));
         if let Some(mesh) = self.meshes.remove(&slot) {
             for (id, _) in mesh.peers.values().flat_map(Admissions::ids) {
                 *self.farewells.entry(id).or_default() += 1;
@@ -181,6 +190,16 @@ impl<B: NetworkBehaviour> Gate<B> {
             for (id, connection) in &self.connections {
                 self.out.push_back(notify(connection.peer, *id, In::Leave(slot)));
             }
+            if self.meshes.is_empty() {
+                self.serve(false);
+            }
+        }
+    }
+
+    /// Whether peers may knock: only members speak admission.
+    fn serve(&mut self, serves: bool) {
+        for (id, connection) in &self.connections {
+            self.out.push_back(notify(connection.peer, *id, In::Serve(serves)));
         }
     }
 
@@ -195,12 +214,6 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.out.push_back(notify(peer, *id, In::Open(slot, mesh.key.clone())));
         self.asked.insert((slot, peer), *id);
         Some(*id)
-    }
-
-    /// Answers a knock that [`Event::Answer`] named.
-    pub(crate) fn answer(&mut self, knock: u64, slot: Slot, welcome: Welcome) {
-        let mesh = self.meshes.get(&slot).map(|mesh| (slot, mesh.key.clone()));
-        self.reply(knock, mesh, welcome);
     }
 
     /// Sends a control frame to a member; nothing happens if it just left.
@@ -241,11 +254,16 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.doorman.next_deadline()
+        let unready = self
+            .unready
+            .iter()
+            .filter_map(|(slot, peer)| self.meshes.get(slot)?.peers.get(peer)?.ready_deadline());
+        unready.chain(self.doorman.next_deadline()).min()
     }
 
     pub(crate) fn on_deadline(&mut self, now: Instant) {
         self.doorman_hears(DoormanInput::TimedOut, now);
+        self.end_unready(now);
     }
 
     /// Lets a peer past the guess budget of a mesh, as one who was a member of it before.
@@ -285,7 +303,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(GateHandler::new(self.me, peer))
+        Ok(GateHandler::new(self.me, peer, !self.meshes.is_empty()))
     }
 
     fn handle_established_outbound_connection(
@@ -296,7 +314,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(GateHandler::new(self.me, peer))
+        Ok(GateHandler::new(self.me, peer, !self.meshes.is_empty()))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -327,7 +345,9 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
     fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {
             Out::Knocked { hello, said } => self.knocked(peer, id, hello, *said),
+            Out::Proved { hello } => self.proved(id, hello),
             Out::Answered { hello, outcome } => self.answered(id, hello, outcome),
+            Out::Speaks => self.out.push_back(ToSwarm::GenerateEvent(Event::Speaks { peer })),
             Out::Gone => self.said_goodbye(id),
             Out::Admitted(slot, generation, admitted) => self.admitted(slot, peer, id, generation, *admitted),
             Out::PeerReady(slot, generation) => {

@@ -1,6 +1,5 @@
 //! The gate's door: who knocks, whether the doorman lets it in, and what becomes of it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::PeerId;
@@ -10,7 +9,7 @@ use maille_proto::admission::Welcome;
 use super::Slot;
 use super::behaviour::{Event, Gate, notify};
 use super::messages::{In, Outcome};
-use crate::core::admission::{DoormanAction, DoormanInput, Hello, MeshKey};
+use crate::core::admission::{DoormanAction, DoormanInput, Hello};
 use crate::types::IpPrefix;
 
 /// A hello that waits for an answer, or is being answered.
@@ -19,7 +18,7 @@ pub(super) struct Knock {
     pub(super) connection: ConnectionId,
     hello: u64,
     /// The mesh that the hello's tag names, if it is one of ours.
-    slot: Option<Slot>,
+    pub(super) slot: Option<Slot>,
 }
 
 impl<B: NetworkBehaviour> Gate<B> {
@@ -59,48 +58,59 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.doorman.handle(input, now, &mut actions);
         for action in actions {
             match action {
-                DoormanAction::Proceed(id) => self.proceed(id, now),
+                DoormanAction::Proceed(id) => self.proceed(id),
                 DoormanAction::PushOut(id) | DoormanAction::Expire(id) => self.ignore(id),
             }
         }
     }
 
-    pub(super) fn proceed(&mut self, id: u64, now: Instant) {
-        // The door stays open for this one until its handshake ends; from here on we wait for the peer.
-        self.doorman_hears(DoormanInput::Waiting { id }, now);
+    fn proceed(&mut self, id: u64) {
         let Some(knock) = self.knocks.get(&id) else { return };
-        match knock.slot {
-            Some(slot) => {
-                let connection = knock.connection;
-                let event = Event::Answer {
-                    knock: id,
-                    slot,
-                    connection,
-                };
-                self.out.push_back(ToSwarm::GenerateEvent(event));
-            }
-            None => self.reply(id, None, Welcome::default()),
+        let mesh = knock
+            .slot
+            .and_then(|slot| Some((slot, self.meshes.get(&slot)?.key.clone())));
+        if knock.slot.is_some() {
+            let connection = knock.connection;
+            self.out
+                .push_back(ToSwarm::GenerateEvent(Event::Answering { connection }));
+        }
+        let hello = knock.hello;
+        let answer = notify(knock.peer, knock.connection, In::Answer { hello, mesh });
+        self.out.push_back(answer);
+    }
+
+    /// A peer has proved a mesh's password: what to welcome it with is the swarm task's.
+    pub(super) fn proved(&mut self, connection: ConnectionId, hello: u64) {
+        if let Some(knock) = self.knock_of(connection, hello)
+            && let Some(slot) = self.knocks.get(&knock).and_then(|knock| knock.slot)
+        {
+            self.out
+                .push_back(ToSwarm::GenerateEvent(Event::Proved { knock, slot }));
         }
     }
 
-    pub(super) fn reply(&mut self, id: u64, mesh: Option<(Slot, Arc<MeshKey>)>, welcome: Welcome) {
-        if let Some(Knock {
-            peer,
-            connection,
-            hello,
-            ..
-        }) = self.knocks.get(&id)
-        {
-            self.out.push_back(notify(
-                *peer,
-                *connection,
-                In::Answer {
-                    hello: *hello,
-                    mesh,
-                    welcome,
-                },
-            ));
+    /// Welcomes a peer that [`Event::Proved`] named.
+    pub(crate) fn welcome(&mut self, knock: u64, welcome: Welcome) {
+        if let Some(knock) = self.knocks.get(&knock) {
+            let hello = knock.hello;
+            let welcome = notify(knock.peer, knock.connection, In::Welcome { hello, welcome });
+            self.out.push_back(welcome);
         }
+    }
+
+    /// Drops those whose connection is gone, or their mesh.
+    pub(super) fn forget_knocks(&mut self, which: impl Fn(&Knock) -> bool) {
+        let lost = self.knocks.iter().filter(|(_, knock)| which(knock));
+        for id in lost.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.ignore(id);
+            self.doorman_hears(DoormanInput::Ended { id, refund: false }, Instant::now());
+        }
+    }
+
+    fn knock_of(&self, connection: ConnectionId, hello: u64) -> Option<u64> {
+        let is_it = |knock: &Knock| knock.connection == connection && knock.hello == hello;
+        let found = self.knocks.iter().find(|(_, knock)| is_it(knock));
+        found.map(|(id, _)| *id)
     }
 
     pub(super) fn ignore(&mut self, id: u64) {
@@ -111,21 +121,16 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 
     pub(super) fn answered(&mut self, connection: ConnectionId, hello: u64, outcome: Outcome) {
-        let is_it = |knock: &Knock| knock.connection == connection && knock.hello == hello;
-        if let Some((id, peer, slot)) = self
-            .knocks
-            .iter()
-            .find(|(_, knock)| is_it(knock))
-            .map(|(id, knock)| (*id, knock.peer, knock.slot))
+        if let Some(id) = self.knock_of(connection, hello)
+            && let Some(Knock { peer, slot, .. }) = self.knocks.remove(&id)
         {
-            self.knocks.remove(&id);
             if outcome == Outcome::WrongPassword {
                 // Its pass was for the password it knew; past the budget it could guess a new one.
                 if let Some(mesh) = slot.and_then(|slot| self.meshes.get_mut(&slot)) {
                     mesh.known.forget(&peer);
                 }
             }
-            let refund = matches!(outcome, Outcome::Admitted | Outcome::GaveWay);
+            let refund = matches!(outcome, Outcome::Admitted | Outcome::GaveWay | Outcome::Abandoned);
             self.doorman_hears(DoormanInput::Ended { id, refund }, Instant::now());
             self.out.push_back(ToSwarm::GenerateEvent(Event::Answered { outcome }));
         }

@@ -1,12 +1,15 @@
 //! Carries the handshake machines of `core/admission` over a stream: bytes in, bytes out, one deadline.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use asynchronous_codec::Framed;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use libp2p::swarm::Stream;
+use maille_proto::admission::Welcome;
 use maille_proto::{ACCEPT_FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
+use tokio::sync::{mpsc, oneshot};
 use unsigned_varint::codec::UviBytes;
 
 use super::OpenFailure;
@@ -64,30 +67,98 @@ pub(super) async fn hello(stream: Stream) -> Option<(Hello, Pipe)> {
 }
 
 /// Runs an opener over a fresh stream.
-pub(super) async fn open(stream: Stream, opener: Opener) -> Result<(Admitted, Pipe), OpenFailure> {
-    let mut sent = 0;
-    let opened = drive(opener, pipe(stream, ACCEPT_FRAME_BYTES_MAX), &mut sent).await;
-    opened.map_err(|failure| match failure.is_guess() {
-        true => OpenFailure::Refused,
-        // Hello, then Proof: from then on the peer has had its guess, whatever it says or does not say.
-        false if sent > 1 => OpenFailure::Unanswered,
-        false => OpenFailure::Lost,
-    })
+pub(super) async fn open(stream: Stream, mut opener: Opener) -> Result<(Admitted, Pipe), OpenFailure> {
+    let mut pipe = pipe(stream, ACCEPT_FRAME_BYTES_MAX);
+    match in_time(steps(&mut opener, &mut pipe, Input::Started)).await {
+        Ok(Step::Admitted(admitted)) => Ok((admitted, pipe)),
+        Err(failure) if failure.is_guess() => Err(OpenFailure::Refused),
+        // The peer has had its guess, whatever it says or does not say.
+        Ok(Step::Draw) | Err(_) if opener.has_proved() => Err(OpenFailure::Unanswered),
+        Ok(Step::Draw) | Err(_) => Err(OpenFailure::Lost),
+    }
 }
 
-/// Runs an acceptor over the stream its hello came on.
-pub(super) async fn accept(pipe: Pipe, acceptor: Acceptor) -> Result<(Admitted, Pipe), Failure> {
-    drive(acceptor, pipe, &mut 0).await
+/// What the door says of a hello that was read. When it says no more, the hello is to be dropped.
+pub(super) enum Word {
+    /// It may proceed.
+    Answer(Box<Acceptor>),
+    /// Its peer has proved the password and is to be welcomed with this.
+    Welcome(Welcome),
 }
 
-async fn drive(machine: impl Handshake, pipe: Pipe, sent: &mut usize) -> Result<(Admitted, Pipe), Failure> {
-    // The machines have a deadline for what the peer says; this one is for a peer that does not read.
-    let driven = tokio::time::timeout(HANDSHAKE_TIMEOUT + WRITE_GRACE, steps(machine, pipe, sent));
+/// Words for one hello: each of them is said once.
+pub(super) const WORDS_MAX: usize = 2;
+
+/// How a hello ended without admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The peer ended its stream, or spoke out of turn, while it waited.
+    Abandoned,
+    /// The door dropped it.
+    Dropped,
+    /// Its handshake failed.
+    Failed(Failure),
+}
+
+/// Lets a hello wait for the door's word, and runs its acceptor. `proved` hears when the peer has proved the password.
+pub(super) async fn answer(
+    mut pipe: Pipe,
+    mut words: mpsc::Receiver<Word>,
+    proved: oneshot::Sender<()>,
+) -> Result<(Admitted, Pipe), Ending> {
+    let mut acceptor = tokio::select! {
+        word = words.recv() => match word {
+            Some(Word::Answer(acceptor)) => acceptor,
+            Some(Word::Welcome(_)) | None => return Err(Ending::Dropped),
+        },
+        _ = pipe.next() => return Err(Ending::Abandoned),
+    };
+    let judged = tokio::select! {
+        judged = in_time(steps(&mut *acceptor, &mut pipe, Input::Started)) => judged,
+        // Nothing else is said before the proof.
+        _ = words.recv() => {
+            push_out(pipe).await;
+            return Err(Ending::Dropped);
+        }
+    };
+    if let Step::Admitted(admitted) = judged.map_err(Ending::Failed)? {
+        return Ok((admitted, pipe));
+    }
+    let _ = proved.send(());
+    let Some(Word::Welcome(welcome)) = words.recv().await else {
+        return Err(Ending::Dropped);
+    };
+    match in_time(steps(&mut *acceptor, &mut pipe, Input::Drawn(welcome))).await {
+        Ok(Step::Admitted(admitted)) => Ok((admitted, pipe)),
+        Ok(Step::Draw) => Err(Ending::Dropped),
+        Err(failure) => Err(Ending::Failed(failure)),
+    }
+}
+
+/// Tells a slow peer that nobody judged it: over QUIC a stream that is merely dropped looks closed, which is a refusal.
+async fn push_out(mut pipe: Pipe) {
+    let told = async {
+        pipe.send(Bytes::new()).await?;
+        pipe.close().await
+    };
+    // A peer that does not read learns nothing either way.
+    let _ = tokio::time::timeout(WRITE_GRACE, told).await;
+}
+
+/// Where a machine's steps led.
+enum Step {
+    Admitted(Admitted),
+    /// A welcome is to be drawn.
+    Draw,
+}
+
+/// The machines have a deadline for what the peer says; this one is for a peer that does not read.
+async fn in_time(steps: impl Future<Output = Result<Step, Failure>>) -> Result<Step, Failure> {
+    let driven = tokio::time::timeout(HANDSHAKE_TIMEOUT + WRITE_GRACE, steps);
     driven.await.unwrap_or(Err(Failure::TimedOut))
 }
 
-async fn steps(mut machine: impl Handshake, mut pipe: Pipe, sent: &mut usize) -> Result<(Admitted, Pipe), Failure> {
-    let mut input = Input::Started;
+async fn steps(machine: &mut impl Handshake, pipe: &mut Pipe, mut input: Input) -> Result<Step, Failure> {
     let mut actions = Vec::new();
     loop {
         machine.handle(input, Instant::now(), &mut actions);
@@ -98,11 +169,11 @@ async fn steps(mut machine: impl Handshake, mut pipe: Pipe, sent: &mut usize) ->
                     // The codec's bound is for both directions; what we send is within the protocol's own.
                     let bound = pipe.codec().max_len().max(frame.len());
                     pipe.codec_mut().set_max_len(bound);
-                    *sent += 1;
                     lost |= pipe.send(frame.into()).await.is_err();
                 }
+                Action::DrawWelcome => return Ok(Step::Draw),
                 Action::Admit(_) if lost => return Err(Failure::Aborted),
-                Action::Admit(admitted) => return Ok((admitted, pipe)),
+                Action::Admit(admitted) => return Ok(Step::Admitted(admitted)),
                 Action::Fail(failure) => {
                     // The peer sees the same ending whatever the cause was.
                     let _ = pipe.close().await;
@@ -112,7 +183,7 @@ async fn steps(mut machine: impl Handshake, mut pipe: Pipe, sent: &mut usize) ->
         }
         input = match lost {
             true => Input::Lost,
-            false => next_input(&mut pipe, machine.next_deadline()).await,
+            false => next_input(pipe, machine.next_deadline()).await,
         };
     }
 }

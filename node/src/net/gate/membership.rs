@@ -11,7 +11,7 @@ use super::Slot;
 use super::behaviour::{Connection, Event, Gate, notify};
 use super::messages::{In, OpenFailure};
 use super::peers::{AdmissionId, Admissions, Candidate, Choice};
-use crate::core::admission::{Admitted, DoormanInput};
+use crate::core::admission::Admitted;
 
 impl<B: NetworkBehaviour> Gate<B> {
     pub(super) fn admitted(
@@ -46,6 +46,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             id,
             relayed,
             peer_ready: false,
+            waits_since: Instant::now(),
             welcome: admitted.welcome,
         });
         self.follow(slot, peer, choice);
@@ -82,6 +83,30 @@ impl<B: NetworkBehaviour> Gate<B> {
                 self.show(slot, peer, to);
             }
         }
+        self.watch_readiness(slot, peer);
+    }
+
+    /// Notes whether a peer is admitted without being open.
+    fn watch_readiness(&mut self, slot: Slot, peer: PeerId) {
+        let admissions = self.meshes.get(&slot).and_then(|mesh| mesh.peers.get(&peer));
+        match admissions.is_some_and(|admissions| !admissions.open && !admissions.is_empty()) {
+            true => self.unready.insert((slot, peer)),
+            false => self.unready.remove(&(slot, peer)),
+        };
+    }
+
+    /// Ends what never came to both `Ready`.
+    pub(super) fn end_unready(&mut self, now: Instant) {
+        for (slot, peer) in &self.unready {
+            let admissions = self.meshes.get_mut(slot).and_then(|mesh| mesh.peers.get_mut(peer));
+            for (connection, generation) in admissions
+                .map(|admissions| admissions.never_ready(now))
+                .unwrap_or_default()
+            {
+                let end = In::End(*slot, generation, None);
+                self.out.push_back(notify(*peer, connection, end));
+            }
+        }
     }
 
     /// Builds the inner handler of an admitted connection, late, and tells the inner behaviour.
@@ -110,7 +135,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         let Ok(handler) = handler else {
             return self.out.push_back(notify(peer, id, In::End(slot, generation, None)));
         };
-        admissions.show((id, generation));
+        admissions.show((id, generation), Instant::now());
         // Goes out before anything the inner behaviour says about this connection.
         self.out
             .push_back(notify(peer, id, In::Install(slot, generation, handler)));
@@ -132,6 +157,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             return;
         }
         admissions.open = true;
+        self.unready.remove(&(slot, peer));
         self.asked.remove(&(slot, peer));
         let welcome = admissions.take_welcome();
         let Some(connection) = self.connections.get(&id.0) else {
@@ -171,7 +197,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             return;
         };
         let was_open = admissions.open;
-        if admissions.remove(id) {
+        if admissions.remove(id, Instant::now()) {
             self.hide(slot, peer, id, cause, was_open);
         }
     }
@@ -218,22 +244,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
         self.connections.remove(&id);
         self.farewells.remove(&id);
-        let lost: Vec<u64> = self
-            .knocks
-            .iter()
-            .filter(|(_, k)| k.connection == id)
-            .map(|(knock, _)| *knock)
-            .collect();
-        for knock in lost {
-            self.knocks.remove(&knock);
-            self.doorman_hears(
-                DoormanInput::Ended {
-                    id: knock,
-                    refund: false,
-                },
-                Instant::now(),
-            );
-        }
+        self.forget_knocks(|knock| knock.connection == id);
     }
 
     fn failed(&mut self, slot: Slot, peer: PeerId, failure: OpenFailure) {

@@ -31,21 +31,26 @@ pub(crate) enum Outcome {
     WrongPassword,
     /// It gave way to ours before our share left.
     GaveWay,
+    /// The peer ended it before our share left.
+    Abandoned,
     /// Anything else: it broke off, or made no sense.
     Lost,
 }
 
 /// What the behaviour tells a connection.
 pub(crate) enum In<H: ConnectionHandler> {
+    /// Speak admission from now on, or no more.
+    Serve(bool),
     /// Open an admission.
     Open(Slot, Arc<MeshKey>),
     /// Answer a hello: for a mesh, or with a random secret for a tag nobody knows.
     Answer {
         hello: u64,
         mesh: Option<(Slot, Arc<MeshKey>)>,
-        welcome: Welcome,
     },
-    /// Drop a hello without a byte, also in the middle of its handshake.
+    /// Welcome one who has proved the password.
+    Welcome { hello: u64, welcome: Welcome },
+    /// Drop a hello: without a byte as long as it waits, else with the sign that it was pushed out.
     Ignore { hello: u64 },
     /// Show this connection to the mesh's behaviour.
     Install(Slot, u32, H),
@@ -62,8 +67,10 @@ pub(crate) enum In<H: ConnectionHandler> {
 impl<H: ConnectionHandler> fmt::Debug for In<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            In::Serve(serves) => write!(f, "Serve({serves})"),
             In::Open(slot, _) => write!(f, "Open({slot})"),
             In::Answer { hello, .. } => write!(f, "Answer({hello})"),
+            In::Welcome { hello, .. } => write!(f, "Welcome({hello})"),
             In::Ignore { hello } => write!(f, "Ignore({hello})"),
             In::Install(slot, generation, _) => write!(f, "Install({slot}, {generation})"),
             In::Control(slot, generation, _) => write!(f, "Control({slot}, {generation})"),
@@ -79,6 +86,8 @@ impl<H: ConnectionHandler> fmt::Debug for In<H> {
 pub(crate) enum Out<T> {
     /// The peer said hello; answer or ignore it.
     Knocked { hello: u64, said: Box<Hello> },
+    /// The peer has proved the password of the mesh that its hello named; a welcome is waited for.
+    Proved { hello: u64 },
     /// The handshake that a hello began is over.
     Answered { hello: u64, outcome: Outcome },
     /// A handshake succeeded.
@@ -89,6 +98,8 @@ pub(crate) enum Out<T> {
     Open(Slot, u32),
     /// An admission is over.
     Ended(Slot, u32),
+    /// The peer speaks admission, which it did not when it was last asked.
+    Speaks,
     /// A farewell is said: nothing of that admission is left.
     Gone,
     /// An admission that this side opened failed.

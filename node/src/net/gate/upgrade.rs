@@ -60,7 +60,8 @@ impl AsRef<str> for Advertised {
 pub(crate) struct Listen(Arc<[Advertised]>);
 
 impl Listen {
-    pub(super) fn new<'a>(admissions: impl Iterator<Item = (Slot, u32, &'a Names)>) -> Self {
+    /// `serves`: admission itself is spoken; only members do.
+    pub(super) fn new<'a>(serves: bool, admissions: impl Iterator<Item = (Slot, u32, &'a Names)>) -> Self {
         let admission = Advertised {
             wire: ADMISSION_PROTOCOL.as_ref().into(),
             inner: None,
@@ -71,7 +72,7 @@ impl Listen {
                 inner: Some((slot, generation, name.as_str().into())),
             })
         });
-        Self(std::iter::once(admission).chain(inner).collect())
+        Self(serves.then_some(admission).into_iter().chain(inner).collect())
     }
 }
 
@@ -176,18 +177,17 @@ mod tests {
     #[test]
     fn one_version_a_protocol_is_advertised_under_the_session_prefix() {
         let names = Names::new("/maille/m/0011223344556677", &Versions);
-        let listen = Listen::new([(7, 1, &names)].into_iter());
-        let wire: Vec<String> = UpgradeInfo::protocol_info(&listen)
-            .map(|n| n.as_ref().to_owned())
-            .collect();
-        assert_eq!(
-            wire,
-            [
-                "/maille/admission/1",
-                "/maille/m/0011223344556677/meshsub/1.3.0",
-                "/maille/m/0011223344556677/catchup/1"
-            ]
-        );
+        let wire = |serves| {
+            let listen = Listen::new(serves, [(7, 1, &names)].into_iter());
+            let names = UpgradeInfo::protocol_info(&listen);
+            names.map(|name| name.as_ref().to_owned()).collect::<Vec<String>>()
+        };
+        let mesh = [
+            "/maille/m/0011223344556677/meshsub/1.3.0",
+            "/maille/m/0011223344556677/catchup/1",
+        ];
+        assert_eq!(wire(true), ["/maille/admission/1", mesh[0], mesh[1]]);
+        assert_eq!(wire(false), mesh);
     }
 
     #[test]

@@ -30,9 +30,7 @@ fn before_the_proof(setup: &Setup, seed: u64) -> (Opener, Acceptor, Vec<u8>) {
 }
 
 fn receive(acceptor: &mut Acceptor, frame: Vec<u8>) -> Vec<Action> {
-    let mut out = vec![];
-    acceptor.handle(Input::Received(frame), Instant::now(), &mut out);
-    out
+    acceptor_step(acceptor, Input::Received(frame), Instant::now())
 }
 
 #[test]
@@ -270,7 +268,7 @@ fn t2_our_own_id_is_refused_even_with_the_right_password() {
     let (key, me) = (&setup.acceptor_key, setup.acceptor.me);
     for (peer, admits) in [(setup.acceptor.peer, true), (me, false)] {
         let hello = Hello::new(key.tag(&[3; 32], &peer, &me), [1; 16], [3; 32]);
-        let mut acceptor = Acceptor::new(hello.clone(), Some(key.clone()), me, peer, sample(), fork(&mut rng));
+        let mut acceptor = Acceptor::new(hello.clone(), Some(key.clone()), me, peer, fork(&mut rng));
         let actions = prove(&mut acceptor, &hello, key.secret(), ("market.example", 7), (&peer, &me));
         assert_eq!(
             matches!(actions[..], [Action::Send(_), Action::Admit(_)]),
@@ -294,7 +292,7 @@ fn an_unknown_mesh_admits_nobody_even_with_the_secret_it_ran_with() {
     let mut same = StdRng::seed_from_u64(17);
     same.fill_bytes(&mut [0; 32]);
     let secret = Secret::random(&mut same);
-    let mut acceptor = Acceptor::new(hello.clone(), None, me, peer, sample(), StdRng::seed_from_u64(17));
+    let mut acceptor = Acceptor::new(hello.clone(), None, me, peer, StdRng::seed_from_u64(17));
     let actions = prove(&mut acceptor, &hello, &secret, ("", 0), (&peer, &me));
     assert!(matches!(actions[..], [Action::Fail(Failure::Refused)]), "{actions:?}");
 }

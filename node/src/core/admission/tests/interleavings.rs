@@ -33,7 +33,7 @@ impl Machine for Opener {
 
 impl Machine for Acceptor {
     fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
-        Acceptor::handle(self, input, now, out);
+        out.extend(acceptor_step(self, input, now));
     }
     fn next_deadline(&self) -> Option<Instant> {
         Acceptor::next_deadline(self)
@@ -61,6 +61,7 @@ impl<M: Machine> Side<M> {
         for action in out {
             match action {
                 Action::Send(bytes) => said.push(Input::Received(bytes)),
+                Action::DrawWelcome => panic!("drawn already"),
                 Action::Admit(admitted) => assert!(self.end.replace(Ok(admitted)).is_none(), "ends once"),
                 Action::Fail(failure) => {
                     assert!(self.end.replace(Err(failure)).is_none(), "ends once");

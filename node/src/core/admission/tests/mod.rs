@@ -85,9 +85,7 @@ fn run(setup: &Setup, rng: &mut StdRng, mut tamper: impl FnMut(Frame, &mut Vec<u
                 (_, input) => (input, Frame::Accept),
             };
             let Some(acceptor) = acceptor.as_mut() else { continue };
-            let mut out = vec![];
-            acceptor.handle(input, now, &mut out);
-            for action in out {
+            for action in acceptor_step(acceptor, input, now) {
                 if let Action::Send(bytes) = &action {
                     acceptor_sent.push(bytes.len());
                 }
@@ -108,6 +106,17 @@ fn opener_step(opener: &mut Opener, input: Input, now: Instant) -> Vec<Action> {
     out
 }
 
+/// What an acceptor does, that is given a welcome when it asks for one.
+fn acceptor_step(acceptor: &mut Acceptor, input: Input, now: Instant) -> Vec<Action> {
+    let mut out = vec![];
+    acceptor.handle(input, now, &mut out);
+    if matches!(out[..], [Action::DrawWelcome]) {
+        out.clear();
+        acceptor.handle(Input::Drawn(sample()), now, &mut out);
+    }
+    out
+}
+
 /// What the other side gets of an action.
 fn deliver(
     action: Action,
@@ -120,6 +129,7 @@ fn deliver(
             tamper(frame, &mut bytes);
             Some(Input::Received(bytes))
         }
+        Action::DrawWelcome => panic!("only an acceptor draws, once its peer has proved"),
         Action::Admit(admitted) => {
             assert!(end.replace(Ok(admitted)).is_none(), "a handshake ends once");
             None
@@ -134,14 +144,7 @@ fn deliver(
 fn accept(setup: &Setup, hello: Hello, rng: StdRng) -> Acceptor {
     let Beliefs { me, peer } = setup.acceptor;
     let known = setup.ignore_tag || setup.acceptor_key.recognises(&hello, &peer, &me);
-    Acceptor::new(
-        hello,
-        known.then(|| setup.acceptor_key.clone()),
-        me,
-        peer,
-        sample(),
-        rng,
-    )
+    Acceptor::new(hello, known.then(|| setup.acceptor_key.clone()), me, peer, rng)
 }
 
 fn sample() -> Welcome {
@@ -253,7 +256,13 @@ fn a_wrong_password_is_refused_and_a_lost_stream_is_not() {
     let mut rng = StdRng::seed_from_u64(5);
     let mut setup = honest(&mut rng);
     let now = Instant::now();
-    for (last, expected) in [(Input::Closed, Failure::Refused), (Input::Lost, Failure::Aborted)] {
+    // Closed: judged. Lost: nobody knows. An empty frame: pushed out before anybody judged.
+    let endings = [
+        (Input::Closed, Failure::Refused),
+        (Input::Lost, Failure::Aborted),
+        (Input::Received(vec![]), Failure::Malformed),
+    ];
+    for (last, expected) in endings {
         let mut opener = Opener::new(
             setup.opener_key.clone(),
             setup.opener.me,
@@ -272,6 +281,7 @@ fn a_wrong_password_is_refused_and_a_lost_stream_is_not() {
             matches!(end[..], [Action::Fail(failure)] if failure == expected),
             "{end:?}"
         );
+        assert!(opener.has_proved(), "also after the end");
     }
     setup.opener_key = key("market.example", 7, Secret::random(&mut rng), [1; 16]);
     let outcome = run(&setup, &mut rng, |_, _| {});
@@ -326,4 +336,43 @@ fn sent(actions: &[Action]) -> Vec<u8> {
         panic!("a frame, not {actions:?}")
     };
     bytes.clone()
+}
+
+#[test]
+fn a_welcome_is_drawn_for_who_has_proved_and_for_nobody_else() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let mut setup = honest(&mut rng);
+    let now = Instant::now();
+    for right in [true, false] {
+        if !right {
+            setup.opener_key = key("market.example", 7, Secret::random(&mut rng), [1; 16]);
+        }
+        let (me, other) = (setup.opener.me, setup.opener.peer);
+        let mut opener = Opener::new(setup.opener_key.clone(), me, other, fork(&mut rng));
+        let hello = sent(&opener_step(&mut opener, Input::Started, now));
+        let mut acceptor = accept(&setup, Hello::parse(hello).unwrap(), fork(&mut rng));
+        let mut step = |input| {
+            let mut out = vec![];
+            acceptor.handle(input, now, &mut out);
+            out
+        };
+        let challenge = sent(&step(Input::Started));
+        // Before the proof a welcome is not asked for, and does nothing.
+        assert!(step(Input::Drawn(sample())).is_empty());
+        let proof = sent(&opener_step(&mut opener, Input::Received(challenge), now));
+        let judged = step(Input::Received(proof));
+        if !right {
+            assert!(matches!(judged[..], [Action::Fail(Failure::Refused)]), "{judged:?}");
+            assert!(step(Input::Drawn(sample())).is_empty());
+            continue;
+        }
+        assert!(matches!(judged[..], [Action::DrawWelcome]), "{judged:?}");
+        let admits = step(Input::Drawn(sample()));
+        assert!(matches!(admits[..], [Action::Send(_), Action::Admit(_)]), "{admits:?}");
+        let admitted = opener_step(&mut opener, Input::Received(sent(&admits)), now);
+        let [Action::Admit(admitted)] = &admitted[..] else {
+            panic!("{admitted:?}")
+        };
+        assert_eq!(admitted.welcome.as_ref().unwrap().sample, sample().sample);
+    }
 }

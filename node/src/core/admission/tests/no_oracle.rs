@@ -18,7 +18,11 @@ fn seen(setup: &Setup, rng: &mut StdRng, forge: impl FnOnce(&[u8], Vec<u8>) -> V
     acceptor.handle(Input::Started, now, &mut actions);
     let challenge = sent(&actions);
     let proof = sent(&opener_step(&mut opener, Input::Received(challenge.clone()), now));
-    acceptor.handle(Input::Received(forge(&challenge, proof)), now, &mut actions);
+    actions.extend(acceptor_step(
+        &mut acceptor,
+        Input::Received(forge(&challenge, proof)),
+        now,
+    ));
     let lengths = actions.iter().filter_map(|a| {
         if let Action::Send(bytes) = a {
             Some(bytes.len())

@@ -35,7 +35,6 @@ enum Attack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Knock,
-    Heard(u64),
     End {
         id: u64,
         admitted: bool,
@@ -191,7 +190,6 @@ fn t5_a_hundred_thousand_guesses_cost_what_the_budget_says_and_lock_nobody_out()
                 }
             }
             Event::Deadline => sim.input(DoormanInput::TimedOut, &mut out),
-            Event::Heard(id) => sim.input(DoormanInput::Heard { id }, &mut out),
             Event::End { id, admitted } => sim.input(DoormanInput::Ended { id, refund: admitted }, &mut out),
         }
         while !out.is_empty() {
@@ -207,22 +205,16 @@ fn t5_a_hundred_thousand_guesses_cost_what_the_budget_says_and_lock_nobody_out()
                     }
                     continue;
                 };
-                sim.input(DoormanInput::Waiting { id }, &mut out);
                 let soon = sim.now + Duration::from_millis(rng.random_range(1..300));
                 if id >= KNOWN {
                     members[(id - KNOWN) as usize].1 = Some(sim.now);
                     sim.at(soon, Event::End { id, admitted: true });
                 } else if id >= HONEST {
                     honest[((id - HONEST) / 1_000) as usize].1 = Some(sim.now);
-                    sim.at(soon, Event::Heard(id));
                     sim.at(soon, Event::End { id, admitted: true });
                 } else {
                     match behaviours[&id] {
-                        Attack::WrongProof => {
-                            sim.at(soon, Event::Heard(id));
-                            sim.at(soon, Event::End { id, admitted: false });
-                        }
-                        Attack::DropsAfterShare | Attack::DropsWhileWaiting => {
+                        Attack::WrongProof | Attack::DropsAfterShare | Attack::DropsWhileWaiting => {
                             sim.at(soon, Event::End { id, admitted: false });
                         }
                         Attack::Silent => sim.at(sim.now + HANDSHAKE_TIMEOUT, Event::End { id, admitted: false }),
@@ -295,26 +287,14 @@ fn random_traffic_never_breaks_the_bounds_and_everybody_hears_an_answer() {
         let mut strangers = HashMap::new();
         for id in 0..2_000 {
             sim.now += Duration::from_millis(rng.random_range(0..50));
-            match rng.random_range(0..10) {
+            match rng.random_range(0..8) {
                 0..6 => {
                     let prefix = pool[rng.random_range(0..pool.len())];
                     let known = rng.random_bool(0.1);
                     strangers.insert(id, !known);
                     sim.input(DoormanInput::Knocked { id, prefix, known }, &mut out);
                 }
-                6 => sim.input(
-                    DoormanInput::Waiting {
-                        id: rng.random_range(0..=id),
-                    },
-                    &mut out,
-                ),
-                7 => sim.input(
-                    DoormanInput::Heard {
-                        id: rng.random_range(0..=id),
-                    },
-                    &mut out,
-                ),
-                8 => {
+                6 => {
                     let id = *sim.slots.keys().min().unwrap_or(&id);
                     sim.input(
                         DoormanInput::Ended {

@@ -224,13 +224,7 @@ impl World {
                 multiaddr: dialled,
             },
         );
-        self.input(
-            from,
-            Input::Sample {
-                peer: peer(to),
-                records,
-            },
-        );
+        self.input(from, Input::Sample { records });
         self.input(
             to,
             Input::Admitted {
@@ -283,7 +277,6 @@ impl World {
             Action::LookUp { topic } => {
                 let key = topic.map_or(MESH_KEY, |topic| topic.0);
                 let answer = self.kademlia.answer(&key.to_be_bytes(), self.now);
-                let found = answer.len();
                 for (peer, multiaddrs) in answer {
                     let topics = topic.into_iter().collect();
                     let input = Input::Found {
@@ -294,7 +287,7 @@ impl World {
                     };
                     self.schedule(soon, Event::Input(n, input));
                 }
-                self.schedule(soon, Event::Input(n, Input::LookedUp { found }));
+                self.schedule(soon, Event::Input(n, Input::LookedUp));
             }
             Action::Swap {
                 peer: to,

@@ -90,6 +90,25 @@ fn peers_named_for_no_mesh_are_asked_once_a_connection() {
 }
 
 #[test]
+fn a_helper_that_joins_its_first_mesh_is_asked_at_once() {
+    for source in [Source::Bootstrap, Source::Mdns, Source::RunFile, Source::Ticket] {
+        let mut rig = Rig::new(14);
+        assert_eq!(approached(&rig.found(1, source)), [1]);
+        rig.handle(Input::Speaks { peer: peer(1) });
+        rig.handle(Input::NotSpeaking { peer: peer(1) });
+        assert_eq!(times_approached(&rig.run_to(10.0), 1), Vec::<f64>::new(), "{source:?}");
+        rig.handle(Input::Speaks { peer: peer(1) });
+        rig.handle(Input::Speaks { peer: peer(1) });
+        let times = times_approached(&rig.run_to(11.0), 1);
+        assert!(times.len() == 1 && times[0] <= 10.25, "{source:?}: {times:?}");
+        // What it says once it was asked counts, not that it speaks.
+        rig.handle(refused(1).unwrap());
+        rig.handle(Input::Speaks { peer: peer(1) });
+        assert_eq!(times_approached(&rig.run_to(20.0), 1), Vec::<f64>::new(), "{source:?}");
+    }
+}
+
+#[test]
 fn a_helper_is_asked_once_and_makes_look_ups_urgent() {
     let mut rig = Rig::new(6);
     rig.run_to(200.0);

@@ -148,7 +148,6 @@ fn only_so_many_records_of_one_message_count() {
     let mut rig = Rig::new(17);
     (0..20).for_each(|n| _ = rig.admit(n, &[]));
     rig.handle(Input::Sample {
-        peer: peer(1),
         records: (100..1_000).map(|n| record(n, &[])).collect(),
     });
     assert_eq!(rig.machine.candidates.len(), 16);
@@ -159,7 +158,6 @@ fn a_welcome_names_members_of_the_newcomers_topics_and_some_others() {
     let mut rig = Rig::new(18);
     (0..20).for_each(|n| _ = rig.admit(n, &[n % 4]));
     rig.handle(Input::Sample {
-        peer: peer(1),
         records: (100..116).map(|n| record(n, &[9])).collect(),
     });
     let sample = rig.machine.sample(16, &[TopicHint(2)]);
@@ -214,7 +212,6 @@ fn the_cache_is_written_at_most_every_half_minute_and_keeps_those_met() {
     assert_eq!(remembered(&actions), Some(vec![0, 1, 3, 4, 2]));
     assert_eq!(rig.machine.to_remember().len(), 5);
     rig.handle(Input::Sample {
-        peer: peer(1),
         records: vec![record(50, &[])],
     });
     assert_eq!(rig.machine.to_remember().len(), 5, "hearsay is not remembered");
@@ -227,7 +224,6 @@ fn every_five_minutes_one_neighbour_makes_room_for_one_never_met() {
     (0..4).for_each(|n| _ = rig.admit(n, &[1]));
     (4..16).for_each(|n| _ = rig.admit(n, &[]));
     rig.handle(Input::Sample {
-        peer: peer(1),
         records: (100..110).map(|n| record(n, &[])).collect(),
     });
     let actions: Vec<Action> = rig.run_to(239.0).into_iter().map(|(_, action)| action).collect();
@@ -251,10 +247,7 @@ fn a_forged_profile_of_a_neighbour_changes_nothing() {
         sequence: 9,
         ..record(2, &[666])
     };
-    rig.handle(Input::Sample {
-        peer: peer(1),
-        records: vec![forged],
-    });
+    rig.handle(Input::Sample { records: vec![forged] });
     assert!(rig.machine.sample(16, &[]).contains(&record(2, &[1])));
     // Nor does anybody who is no neighbour describe himself.
     rig.handle(Input::Profiled {
@@ -319,8 +312,8 @@ fn any_order_of_inputs_keeps_the_bounds() {
                     answer: rng.random(),
                 },
                 15 => Input::Farewell { peer, records },
-                16 => Input::Sample { peer, records },
-                17 => Input::LookedUp { found: 3 },
+                16 => Input::Sample { records },
+                17 => Input::LookedUp,
                 _ => Input::TimedOut,
             };
             rig.handle(input);

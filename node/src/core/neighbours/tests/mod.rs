@@ -29,7 +29,7 @@ impl Rig {
             machine: Neighbours::new(peer(ME), StdRng::seed_from_u64(seed)),
         };
         assert_eq!(rig.handle(Input::TimedOut), [Action::LookUp { topic: None }]);
-        rig.handle(Input::LookedUp { found: 0 });
+        rig.handle(Input::LookedUp);
         rig
     }
 
@@ -59,7 +59,7 @@ impl Rig {
             while next < out.len() {
                 let more = match &out[next] {
                     Action::Approach { peer, .. } => outcome(number(peer)),
-                    Action::LookUp { .. } => Some(Input::LookedUp { found: 0 }),
+                    Action::LookUp { .. } => Some(Input::LookedUp),
                     _ => None,
                 };
                 out.extend(more.map(|input| self.handle(input)).unwrap_or_default());

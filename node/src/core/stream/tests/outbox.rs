@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use libp2p::PeerId;
 use maille_proto::{RECORD_BYTES_MAX, SIGNATURE_BYTES, decode_frame_body, frame::Predecessor};
 
 use crate::core::stream::{
