@@ -170,9 +170,10 @@ impl Desk {
         loop {
             self.begin_polls(&mut polls);
             let next_due = self.feeds.iter().filter_map(|feed| feed.due).min();
+            let has_room = polls.len() < POLLS_AT_ONCE;
             let wait = async {
                 match next_due {
-                    Some(due) if polls.len() < POLLS_AT_ONCE => tokio::time::sleep_until(due).await,
+                    Some(due) if has_room => tokio::time::sleep_until(due).await,
                     _ => std::future::pending().await,
                 }
             };

@@ -318,8 +318,8 @@ pub(crate) struct Inlet {
 /// What an [`Inlet`] hears.
 #[derive(Clone, Debug)]
 pub(crate) enum Heard {
-    /// An item, tidy, and who signed it.
-    Item(Item, PeerId),
+    /// An item, tidy.
+    Item(Item),
     /// What there was has been heard; from now on comes what is new.
     CaughtUp,
     /// Something else.
@@ -367,7 +367,7 @@ impl Inlet {
                 }
             };
             return Some(match event {
-                Event::Record(record) => Heard::Item(record.value.0.tidy(), record.author),
+                Event::Record(record) => Heard::Item(record.value.0.tidy()),
                 Event::Gap {
                     publisher, from, to, ..
                 } => Heard::Note(Note::Gap {

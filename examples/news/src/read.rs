@@ -78,7 +78,7 @@ async fn print(args: &ReadArgs, member: &Member, mut inlet: Inlet) -> Result<(),
             }
         };
         match heard {
-            Some(Heard::Item(item, _)) => {
+            Some(Heard::Item(item)) => {
                 deadline = Instant::now() + patience;
                 if !item.has_words(&words) || !before.is_new(item.digest()) {
                     continue;
@@ -115,8 +115,8 @@ async fn browse(
     loop {
         tokio::select! {
             heard = inlet.next() => match heard {
-                Some(Heard::Item(item, _)) if item.has_words(&words) => reader.add(item),
-                Some(Heard::Item(..) | Heard::CaughtUp) => {}
+                Some(Heard::Item(item)) if item.has_words(&words) => reader.add(item),
+                Some(Heard::Item(_) | Heard::CaughtUp) => {}
                 Some(Heard::Note(note)) => reader.notice(lines::note(&note)),
                 None => return Err(Failure::Other("the mesh was left".to_owned())),
             },

@@ -58,7 +58,7 @@ async fn listen(mut inlet: Inlet, books: Arc<Mutex<Books>>, to_show: Option<mpsc
     while let Some(heard) = inlet.next().await {
         let mut books = lock(&books);
         match heard {
-            Heard::Item(item, _) => {
+            Heard::Item(item) => {
                 books.delivered += 1;
                 if books.known.len() < ITEMS_MAX {
                     books.known.insert(item.digest());

@@ -206,6 +206,6 @@ mod tests {
         let second = parse(&body(Paper::Rss, true), None, "x", None).unwrap().items.len();
         assert_eq!(second, first + 1);
         let latin = parse(&body(Paper::Latin, false), None, "x", None).unwrap();
-        assert!(latin.items[0].summary.contains('ç'), "{latin:?}");
+        assert!(latin.items[0].feed.contains('ç'), "{latin:?}");
     }
 }

@@ -224,7 +224,14 @@ fn complaint(error: &ParseFeedError, start: &str) -> String {
         ParseFeedError::ParseError(ParseErrorKind::NoFeedRoot) => "it is neither RSS, Atom nor JSON Feed".to_owned(),
         ParseFeedError::JsonSerde(error) => format!("it is not a JSON Feed: {}", words(error)),
         ParseFeedError::JsonUnsupportedVersion(_) => "it is JSON, but not a JSON Feed of version 1".to_owned(),
-        ParseFeedError::XmlReader(error) => format!("its XML is broken: {}", words(error)),
+        ParseFeedError::XmlReader(error) => {
+            let all = words(error);
+            let prefixes = ["Parser error: ", "syntax error: ", "ill-formed document: "];
+            let short = prefixes
+                .iter()
+                .fold(all.as_str(), |words, prefix| words.trim_start_matches(prefix));
+            format!("its XML is broken: {short}")
+        }
         other => format!("it cannot be read: {}", words(other)),
     }
 }
