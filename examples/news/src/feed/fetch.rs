@@ -132,6 +132,7 @@ impl Fetcher {
             return Err(Problem {
                 what: match status {
                     StatusCode::GONE => "HTTP 410 Gone: take it off the list".to_owned(),
+                    led if led.is_redirection() => format!("HTTP {led}: it leads nowhere that can be read"),
                     _ => format!("HTTP {status}"),
                 },
                 retry_after: match status {

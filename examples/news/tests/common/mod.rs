@@ -18,30 +18,30 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 /// A strong password of these tests.
-pub const PASSWORD: &str = "shrine-wobbly-cane-deduct-plural";
+pub(crate) const PASSWORD: &str = "shrine-wobbly-cane-deduct-plural";
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One request to a [`Web`].
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The path.
-    pub path: String,
+    pub(crate) path: String,
     /// `If-None-Match`, `If-Modified-Since`.
-    pub conditions: [Option<String>; 2],
+    pub(crate) conditions: [Option<String>; 2],
     /// All of it.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// When.
-    pub at: Instant,
+    pub(crate) at: Instant,
 }
 
 /// What a path answers, given the request and how often it was asked before.
-pub type Page = Arc<dyn Fn(&Asked, usize) -> Response + Send + Sync>;
+pub(crate) type Page = Arc<dyn Fn(&Asked, usize) -> Response + Send + Sync>;
 
 /// A web server on 127.0.0.1.
-pub struct Web {
+pub(crate) struct Web {
     /// `http://127.0.0.1:port`.
-    pub root: String,
+    pub(crate) root: String,
     state: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -53,7 +53,7 @@ struct Shared {
 
 impl Web {
     /// Opens it.
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let root = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Shared {
@@ -66,13 +66,13 @@ impl Web {
     }
 
     /// Serves a path from now on. Gives its address.
-    pub fn page(&self, path: &str, page: impl Fn(&Asked, usize) -> Response + Send + Sync + 'static) -> String {
+    pub(crate) fn page(&self, path: &str, page: impl Fn(&Asked, usize) -> Response + Send + Sync + 'static) -> String {
         self.state.pages.lock().unwrap().insert(path.to_owned(), Arc::new(page));
         format!("{}{path}", self.root)
     }
 
     /// Serves a body, whatever is asked.
-    pub fn body(&self, path: &str, content_type: &'static str, body: impl Into<Vec<u8>>) -> String {
+    pub(crate) fn body(&self, path: &str, content_type: &'static str, body: impl Into<Vec<u8>>) -> String {
         let body = body.into();
         self.page(path, move |_, _| {
             ([("content-type", content_type)], body.clone()).into_response()
@@ -80,13 +80,13 @@ impl Web {
     }
 
     /// Requests for a path, so far.
-    pub fn asked(&self, path: &str) -> Vec<Asked> {
+    pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
         let asked = self.state.asked.lock().unwrap();
         asked.iter().filter(|asked| asked.path == path).cloned().collect()
     }
 
     /// Waits until a path was asked for so often.
-    pub async fn until_asked(&self, path: &str, times: usize) {
+    pub(crate) async fn until_asked(&self, path: &str, times: usize) {
         until(&format!("{times} requests for {path}"), || {
             self.asked(path).len() >= times
         })
@@ -122,7 +122,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap)
 }
 
 /// Waits until something holds.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
@@ -131,7 +131,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// RSS with these items, the first the newest.
-pub fn rss(title: &str, ids: impl IntoIterator<Item = usize>) -> String {
+pub(crate) fn rss(title: &str, ids: impl IntoIterator<Item = usize>) -> String {
     let items: String = ids
         .into_iter()
         .map(|id| {
@@ -142,7 +142,7 @@ pub fn rss(title: &str, ids: impl IntoIterator<Item = usize>) -> String {
 }
 
 /// The program, kept to this machine and away from proxies, with a home of its own.
-pub fn news(home: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn news(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_news"));
     let runtime = home.join("runtime");
     std::fs::create_dir_all(&runtime).unwrap();
@@ -166,10 +166,10 @@ pub fn news(home: &Path, arguments: &[&str]) -> Command {
 }
 
 /// How a process ended: code, standard output, standard error.
-pub type Ended = (Option<i32>, String, String);
+pub(crate) type Ended = (Option<i32>, String, String);
 
 /// Runs it to its end, off the test's runtime.
-pub async fn run(mut command: Command) -> Ended {
+pub(crate) async fn run(mut command: Command) -> Ended {
     let running = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = tokio::time::timeout(PATIENCE * 2, running)
         .await
@@ -183,7 +183,7 @@ pub async fn run(mut command: Command) -> Ended {
 }
 
 /// A running process, killed when a test fails half-way, and its lines.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
     err: Arc<Mutex<Vec<String>>>,
@@ -191,7 +191,7 @@ pub struct Running {
 
 impl Running {
     /// Starts it.
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = collect(child.stdout.take().unwrap());
         let err = collect(child.stderr.take().unwrap());
@@ -199,23 +199,23 @@ impl Running {
     }
 
     /// Lines of standard output so far.
-    pub fn stdout(&self) -> Vec<String> {
+    pub(crate) fn stdout(&self) -> Vec<String> {
         self.out.lock().unwrap().clone()
     }
 
     /// Lines of standard error so far.
-    pub fn stderr(&self) -> Vec<String> {
+    pub(crate) fn stderr(&self) -> Vec<String> {
         self.err.lock().unwrap().clone()
     }
 
     /// Kills it, as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self) -> Option<i32> {
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -246,7 +246,7 @@ fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
 }
 
 /// A member inside the test, who writes down every record with its key.
-pub struct Member {
+pub(crate) struct Member {
     node: Node,
     records: Arc<Mutex<Vec<(String, Value)>>>,
     task: JoinHandle<()>,
@@ -254,7 +254,7 @@ pub struct Member {
 
 impl Member {
     /// Joins and listens.
-    pub async fn join(mesh: &str, topic: &str) -> Self {
+    pub(crate) async fn join(mesh: &str, topic: &str) -> Self {
         let node = Node::builder()
             .listen(["/ip4/127.0.0.1/tcp/0".parse().unwrap()])
             .mdns(false)
@@ -286,23 +286,23 @@ impl Member {
     }
 
     /// `--bootstrap` of it.
-    pub fn multiaddr(&self) -> String {
+    pub(crate) fn multiaddr(&self) -> String {
         self.node.multiaddrs()[0].to_string()
     }
 
     /// What arrived so far.
-    pub fn records(&self) -> Vec<(String, Value)> {
+    pub(crate) fn records(&self) -> Vec<(String, Value)> {
         self.records.lock().unwrap().clone()
     }
 
     /// The ids that arrived so far, in order.
-    pub fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         let text = |(_, value): &(String, Value)| value["id"].as_str().unwrap().to_owned();
         self.records().iter().map(text).collect()
     }
 
     /// Waits until so many records arrived.
-    pub async fn until_arrived(&self, count: usize) {
+    pub(crate) async fn until_arrived(&self, count: usize) {
         until(&format!("{count} records"), || {
             self.records.lock().unwrap().len() >= count
         })
