@@ -128,7 +128,7 @@ fn sound_feeds(web: &Web) -> Vec<Expected> {
 async fn every_kind_of_broken_feed_gets_its_line_and_the_others_go_on() {
     let web = Web::open().await;
     let (broken, sound) = (broken_feeds(&web), sound_feeds(&web));
-    let member = Member::join("broken.example", TOPIC).await;
+    let member = Member::join("broken.example", "world").await;
     let home = tempfile::tempdir().unwrap();
     let bootstrap = member.multiaddr();
     let mut arguments = vec![
