@@ -23,7 +23,7 @@ const POLLS_AT_ONCE: usize = 4;
 /// Feeds of one desk.
 const FEEDS_MAX: usize = 1_000;
 /// Items that are published before what members hold is noted.
-const BATCH_ITEMS: usize = 64;
+const BATCH_ITEMS: usize = 16;
 /// With a deadline: how long a member that is there may take to acknowledge a batch.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -98,7 +98,7 @@ impl Reader {
         }
     }
 
-    /// Tells what happened, until something else does.
+    /// Tells what happened, until something else does or a step is taken.
     pub(crate) fn notice(&mut self, text: String) {
         self.notice = Some(text);
     }
@@ -118,6 +118,7 @@ impl Reader {
     /// Takes a step.
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Failure> {
         let page = usize::from(self.page);
+        self.notice = None;
         match (step, self.open) {
             (Step::Up, false) => self.choose(self.chosen.saturating_sub(1)),
             (Step::Down, false) => self.choose(self.chosen + 1),
