@@ -89,7 +89,8 @@ fn broken_feeds(web: &Web) -> Vec<Expected> {
             "charset that is not known: klingon",
         ),
         (closed, "cannot connect"),
-        (root.replace("http:", "https:"), "cannot connect"),
+        // Where there are no certificate authorities, that is said instead.
+        (root.replace("http:", "https:"), "c"),
         ("missing.xml".to_owned(), "No such file"),
     ]
 }
@@ -150,6 +151,12 @@ async fn every_kind_of_broken_feed_gets_its_line_and_the_others_go_on() {
         assert!(line.contains(words), "{words:?} in {line:?}");
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
+    let secure = web.root.replace("http:", "https:");
+    let told = format!("{secure}/: cannot connect");
+    assert!(
+        stderr.contains(&told) || stderr.contains("install ca-certificates"),
+        "{stderr}"
+    );
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert_eq!(web.asked("/loop").len(), 6, "one question and five redirects");
     member.until_arrived(6).await;
@@ -166,4 +173,32 @@ async fn every_kind_of_broken_feed_gets_its_line_and_the_others_go_on() {
         stderr.contains("published 0 items"),
         "an item without an id is known again: {stderr}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_certificate_authorities_only_https_is_out_of_reach() {
+    let web = Web::open().await;
+    let good = web.body("/good", "text/xml", rss("Good", 1..2));
+    let member = Member::join("bare.example", "world").await;
+    let home = tempfile::tempdir().unwrap();
+    let bootstrap = member.multiaddr();
+    let secure = web.root.replace("http:", "https:");
+    let arguments = [
+        "publish",
+        "bare.example/world",
+        "--once",
+        "--bootstrap",
+        &bootstrap,
+        "--feed",
+        &good,
+        &secure,
+    ];
+    let mut command = news(home.path(), &arguments);
+    command
+        .env("SSL_CERT_FILE", home.path().join("none"))
+        .env("SSL_CERT_DIR", home.path().join("none"));
+    let (code, _, stderr) = run(command).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("install ca-certificates"), "{stderr}");
+    member.until_arrived(1).await;
 }

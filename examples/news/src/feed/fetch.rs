@@ -88,23 +88,32 @@ impl Problem {
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: Client,
+    /// Whether this machine can tell whom to trust in https.
+    has_authorities: bool,
 }
 
 impl Fetcher {
     /// One that goes through the proxy that the environment names, or directly.
     pub(crate) fn new(directly: bool) -> Result<Self, Failure> {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT)
-            .redirect(Policy::custom(follow));
-        if directly {
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Failure::Other(format!("cannot prepare to ask by HTTP: {}", root_cause(&error))))?;
-        Ok(Self { client })
+        let builder = || {
+            let builder = Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(ANSWER_TIMEOUT)
+                .redirect(Policy::custom(follow));
+            if directly { builder.no_proxy() } else { builder }
+        };
+        // Small machines may have no list of certificate authorities. Only https needs it.
+        let (client, has_authorities) = match builder().build() {
+            Ok(client) => (Ok(client), true),
+            Err(_) => (builder().tls_certs_only([]).build(), false),
+        };
+        let client =
+            client.map_err(|error| Failure::Other(format!("cannot prepare to ask by HTTP: {}", root_cause(&error))))?;
+        Ok(Self {
+            client,
+            has_authorities,
+        })
     }
 
     /// Fetches a feed.
@@ -116,6 +125,11 @@ impl Fetcher {
     }
 
     async fn ask(&self, url: &Url, validators: &Validators) -> Result<Fetched, Problem> {
+        if url.scheme() == "https" && !self.has_authorities {
+            return Err(Problem::new(
+                "this machine has no list of certificate authorities to check https with: install ca-certificates",
+            ));
+        }
         let request = self
             .client
             .get(url.clone())
