@@ -90,7 +90,6 @@ pub enum Answer {
 
 /// What happened.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "handed over once, never kept")]
 pub enum Input {
     /// Who can be asked, this node left out: neighbours on this topic, and keepers.
     Members(Vec<PeerId>),

@@ -52,7 +52,6 @@ pub(super) struct Session {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one a session")]
 enum Phase {
     /// Waits for members to ask, until then at the latest.
     Gathering {

@@ -1,4 +1,5 @@
 //! Tests of catch-up across its parts: a small world of publishers, members that hold parts of it, and a bad network.
+#![allow(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
 
 mod bounds;
 mod liars;
