@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use maille::{Event, PeerId, Start, Subscriber};
-use maille_tests::nodes::{Over, SOON, credential, helper, member, met, within};
+use maille_tests::nodes::{Over, SOON, builder, credential, helper, join, member, met, within};
 
 const MESH: &str = "archive.example";
 const PASSWORD: &str = "sulfur-unpaved-cosmic-jogging";
@@ -81,4 +81,61 @@ async fn one_who_comes_late_gets_all_of_it_although_the_publisher_is_gone() {
             records[&author].len()
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_publisher_stored_outlives_it_and_its_new_run_links_to_it() {
+    const RECORDS: usize = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let right = credential(MESH, PASSWORD);
+    let helper = helper(Over::Memory).await;
+    let reader = member(Over::Memory, &[&helper], MESH, &right).await;
+    let publish = async |from: usize| {
+        let node = builder(Over::Memory)
+            .bootstrap(helper.multiaddrs())
+            .data_dir(dir.path())
+            .spawn()
+            .await
+            .unwrap();
+        let member = join(node, MESH, &right).await;
+        let publisher = member.text("feed").publisher().await.unwrap();
+        for number in from..from + RECORDS {
+            let receipt = publisher.publish(&number.to_string()).await.unwrap();
+            if number % 100 == 7 {
+                within("it is stored", SOON, receipt.stored()).await.unwrap();
+            }
+        }
+        publisher.flush().await.unwrap();
+        let id = publisher.id();
+        drop(publisher);
+        member.node.shutdown().await;
+        id
+    };
+    // Nobody hears the first two runs.
+    let author = publish(0).await;
+    assert_eq!(publish(RECORDS).await, author);
+
+    let node = builder(Over::Memory)
+        .bootstrap(helper.multiaddrs())
+        .data_dir(dir.path())
+        .spawn()
+        .await
+        .unwrap();
+    let again = join(node, MESH, &right).await;
+    met([&again, &reader], 1, SOON).await;
+    let publisher = again.text("feed").publisher().await.unwrap();
+    let receipt = publisher.publish(&(2 * RECORDS).to_string()).await.unwrap();
+    within("it is stored", SOON, receipt.stored()).await.unwrap();
+    let mut subscriber = reader.text("feed").subscribe().from(Start::All).start().await.unwrap();
+    let (records, others) = caught_up(&mut subscriber).await;
+    let expected: Vec<String> = (0..=2 * RECORDS).map(|number| number.to_string()).collect();
+    assert!(records[&author] == expected, "{} records", records[&author].len());
+    assert_eq!(others, 2, "two restarts");
+    within(
+        "it is spread",
+        SOON,
+        publisher.publish(&"more".to_owned()).await.unwrap().spread(),
+    )
+    .await
+    .unwrap();
 }

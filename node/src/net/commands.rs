@@ -23,6 +23,7 @@ use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
+use crate::store::LogLimits;
 use crate::types::{Delivery, MeshName, Start, TopicName};
 
 /// Streams of this node that are remembered after their publishers are gone.
@@ -39,6 +40,7 @@ pub(super) struct Incarnation {
 /// A publisher that waits for its incarnation.
 pub(super) struct OpenPublisher {
     content_type: &'static str,
+    lifetime_ms: u32,
     reply: oneshot::Sender<Result<Arc<PublisherLink>, OpenError>>,
 }
 
@@ -55,9 +57,15 @@ impl Task {
                 slot,
                 topic,
                 content_type,
+                lifetime_ms,
                 reply,
             } => {
-                self.open_publisher(slot, topic, OpenPublisher { content_type, reply });
+                let open = OpenPublisher {
+                    content_type,
+                    lifetime_ms,
+                    reply,
+                };
+                self.open_publisher(slot, topic, open);
             }
             Command::Subscribe {
                 slot,
@@ -254,18 +262,33 @@ impl Task {
         let incarnation = last.map_or(0, |last| last.incarnation + 1).max(unix_ms());
         match self.data_dir.clone() {
             // Stored before its first frame leaves, so that no number is ever used twice.
-            Some(data_dir) => drop(self.jobs.spawn_blocking(move || {
-                let stored = data_dir
-                    .next_incarnation(&name, &topic, incarnation)
-                    .map_err(io::Error::from);
-                Done::Incarnation {
-                    slot,
-                    topic,
-                    open,
-                    stored,
-                }
-            })),
-            None => self.publisher_stored(slot, topic, open, Ok(incarnation)),
+            Some(data_dir) => {
+                self.open_log(slot, LogLimits::default());
+                let me = *self.swarm.local_peer_id();
+                let mesh = self.meshes.get_mut(&slot);
+                let tail = mesh.and_then(|mesh| mesh.history.make_durable(&topic, me));
+                self.jobs.spawn(async move {
+                    let before = match tail {
+                        Some(tail) => tail.await,
+                        None => None,
+                    };
+                    let wanted = before.map_or(incarnation, |tail| incarnation.max(tail.incarnation + 1));
+                    let (of_mesh, on_topic) = (name, topic.clone());
+                    let stored = tokio::task::spawn_blocking(move || {
+                        data_dir
+                            .next_incarnation(&of_mesh, &on_topic, wanted)
+                            .map_err(io::Error::from)
+                    });
+                    Done::Incarnation {
+                        slot,
+                        topic,
+                        open,
+                        stored: stored.await.unwrap_or_else(|ended| Err(io::Error::other(ended))),
+                        before,
+                    }
+                });
+            }
+            None => self.publisher_stored(slot, topic, open, Ok(incarnation), None),
         }
     }
 
@@ -275,8 +298,13 @@ impl Task {
         topic: TopicName,
         open: OpenPublisher,
         stored: io::Result<u64>,
+        logged: Option<Tail>,
     ) {
-        let OpenPublisher { content_type, reply } = open;
+        let OpenPublisher {
+            content_type,
+            lifetime_ms,
+            reply,
+        } = open;
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let name = mesh.key.name().clone();
         let Some(state) = mesh.topics.get_mut(&topic) else {
@@ -298,13 +326,15 @@ impl Task {
         let key =
             SigningKey::from_keypair(&self.key).expect("a node's identity is an Ed25519 key: checked at its start");
         let ended = self.incarnations.get(&(name.clone(), topic.clone()));
-        let before = ended.and_then(|ended| ended.tail);
-        let outbox = Outbox::new(key, state.context.clone(), content_type.to_owned(), incarnation, before);
+        let before = ended.and_then(|ended| ended.tail).or(logged);
+        let outbox = Outbox::new(key, state.context.clone(), content_type.to_owned(), incarnation, before)
+            .with_lifetime_ms(lifetime_ms);
+        let is_stored = mesh.history.is_durable(&topic);
         let (records, queue) = mpsc::channel(OUTGOING_MAX);
         let (told, seen) = watch::channel(PublisherState::default());
         let link = Arc::new(PublisherLink::new(incarnation, seen, records));
         let subscribed = state.subscribed.clone();
-        state.publishing = Some(Publishing::new(outbox, &link, told));
+        state.publishing = Some(Publishing::new(outbox, &link, is_stored, told));
         self.queues.add(slot, topic.clone(), queue);
         self.remember_incarnation(
             name,

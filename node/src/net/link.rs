@@ -1,5 +1,6 @@
 //! What connects handles to the swarm task: commands one way, bounded inboxes and watched states the other.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
         slot: Slot,
         topic: TopicName,
         content_type: &'static str,
+        lifetime_ms: u32,
         reply: oneshot::Sender<Result<Arc<PublisherLink>, OpenError>>,
     },
     /// Subscribe to a topic.
@@ -85,7 +87,7 @@ pub(crate) struct Outgoing {
 }
 
 /// How far a publisher's stream is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PublisherState {
     /// Neighbours on the topic.
     pub(crate) subscribed: usize,
@@ -95,6 +97,46 @@ pub(crate) struct PublisherState {
     pub(crate) acknowledged: u64,
     /// Neighbours that acknowledged all that left.
     pub(crate) acknowledged_by: usize,
+    /// What each neighbour acknowledged.
+    pub(crate) acknowledgements: Arc<[Range<u64>]>,
+    /// How far it is stored; `None` where nothing is.
+    pub(crate) stored: Option<Stored>,
+}
+
+/// What of a publisher's run is in the node's durable log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// All below it, but for what is lost.
+    pub(crate) next: u64,
+    /// What could not be stored.
+    pub(crate) lost: Arc<[Range<u64>]>,
+}
+
+/// Ranges of records that could not be stored and are told apart; what lies between more of them counts as lost, too.
+const LOST_MAX: usize = 64;
+
+impl Stored {
+    /// These became stored, or could not be.
+    pub(crate) fn note(&mut self, sequences: &Range<u64>, is_stored: bool) {
+        self.next = self.next.max(sequences.end);
+        if is_stored || sequences.is_empty() {
+            return;
+        }
+        let mut lost = self.lost.to_vec();
+        match lost.last_mut() {
+            Some(last) if last.end == sequences.start => last.end = sequences.end,
+            _ => lost.push(sequences.clone()),
+        }
+        if lost.len() > LOST_MAX {
+            let first = lost.remove(0);
+            lost[0].start = first.start;
+        }
+        self.lost = lost.into();
+    }
+
+    pub(crate) fn is_lost(&self, sequence: u64) -> bool {
+        self.lost.iter().any(|lost| lost.contains(&sequence))
+    }
 }
 
 /// A publisher, as its handles see it.

@@ -7,6 +7,7 @@ mod behaviour;
 mod cable;
 mod closing;
 mod commands;
+mod durable;
 mod error;
 mod event;
 mod gate;
@@ -44,7 +45,7 @@ pub(crate) use error::OpenError;
 pub use error::{JoinError, SpawnError, SubscribeError};
 pub use event::{MeshEvent, NodeEvent};
 pub(crate) use gate::Slot;
-pub(crate) use inlet::{Notice, Filter, Incoming, SubscriptionLink};
+pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
 pub(crate) use link::{Command, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub(crate) use start::{Setup, start};
 

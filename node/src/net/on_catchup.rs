@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use libp2p::request_response::{self, Message, ResponseChannel};
 use maille_proto::control::{self, Digest};
 
-use super::inlet::{Notice, Inlet};
+use super::inlet::{Inlet, Notice};
 use super::streams::incoming;
 use super::task::{Done, Task};
 use super::{Slot, history};
@@ -70,7 +70,7 @@ impl Task {
                     .deliveries(from)
                     .filter(|delivery| wanted.contains(&delivery.sequence))
                 {
-                    inlet.give(&Notice::Record(incoming(delivery)));
+                    inlet.give_past(incoming(delivery));
                 }
                 let open = inlet.has_room();
                 self.counters.records_from_history.add(wanted.end - wanted.start);

@@ -8,7 +8,7 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use maille_proto::ACKS_MAX;
 use maille_proto::control::{Ack, Acks, Message};
 
-use super::inlet::{Notice, Incoming};
+use super::inlet::{Incoming, Notice};
 use super::link::Outgoing;
 use super::task::Task;
 use super::{Slot, gossip, history, unix_us};
@@ -65,8 +65,11 @@ impl Task {
 
     /// Keeps a frame that is signed for the topic, for those who ask for it later.
     pub(super) fn keep(&mut self, slot: Slot, topic: &TopicName, kept: Kept) {
-        if let Some(mesh) = self.meshes.get_mut(&slot) {
-            mesh.history.keep(topic, kept);
+        let (publisher, sequences) = (kept.publisher, kept.sequences.clone());
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        if let Err(error) = mesh.history.keep(topic, kept) {
+            tracing::warn!(%error, "a frame is not stored");
+            self.note_stored(slot, topic, publisher, None, &sequences, false);
         }
     }
 

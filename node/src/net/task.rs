@@ -26,8 +26,9 @@ use crate::core::catchup::{Answer, InboundId, RequestId};
 use crate::core::kad_mode::KadModeRule;
 use crate::core::neighbours::MemberRecord;
 use crate::core::strangers::Strangers;
+use crate::core::stream::Tail;
 use crate::metrics::Counters;
-use crate::store::{Budget, DataDir, RunFile};
+use crate::store::{Budget, DataDir, Outcome, RunFile, StoreError};
 use crate::types::{MeshName, TopicName};
 
 /// How often handles that were dropped are looked for, and watchers told.
@@ -66,6 +67,9 @@ pub(super) struct Task {
     pub(super) heartbeat: Duration,
     /// What the history of all meshes may take of this process's memory.
     pub(super) memory: Budget,
+    /// What became of frames that were to be stored.
+    pub(super) stored: mpsc::Receiver<(Slot, Outcome)>,
+    pub(super) tell_stored: mpsc::Sender<(Slot, Outcome)>,
     /// A subscriber that was full has room again.
     pub(super) room: Arc<Notify>,
     pub(super) announce_at: Option<Instant>,
@@ -84,7 +88,11 @@ pub(super) enum Done {
         topic: TopicName,
         open: super::commands::OpenPublisher,
         stored: std::io::Result<u64>,
+        /// Where the run before it ended, as far as the log knows.
+        before: Option<Tail>,
     },
+    /// A mesh's durable log was opened, or could not be.
+    LogOpened { slot: Slot, opened: Result<(), StoreError> },
     /// The peer cache of a mesh was read.
     Cached { slot: Slot, records: Vec<MemberRecord> },
     /// The run files of other nodes were read.
@@ -135,6 +143,7 @@ impl Task {
             event = self.swarm.select_next_some() => self.on_swarm_event(event),
             (slot, topic, records) = self.queues.next() => self.on_outgoing(slot, &topic, records),
             Some(done) = self.jobs.join_next() => self.on_done(done),
+            Some((slot, outcome)) = self.stored.recv() => self.on_stored(slot, &outcome),
             () = self.room.notified() => self.on_room(),
             () = tokio::time::sleep_until(deadline.into()) => self.on_deadline(),
         }
@@ -179,7 +188,9 @@ impl Task {
                 topic,
                 open,
                 stored,
-            }) => self.publisher_stored(slot, topic, open, stored),
+                before,
+            }) => self.publisher_stored(slot, topic, open, stored, before),
+            Ok(Done::LogOpened { slot, opened }) => self.log_opened(slot, opened),
             Ok(Done::Cached { slot, records }) => self.on_cached(slot, records),
             Ok(Done::Answered {
                 slot,
