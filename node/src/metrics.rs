@@ -62,7 +62,7 @@ counters! {
     records_expired,
     /// Frames that were not passed on because they had expired long since.
     frames_expired,
-    /// Records written to the durable log.
+    /// Records given to the durable log that are safe there; one that was given twice counts twice.
     records_stored,
     /// Times that frames could not be written to the durable log.
     frames_not_stored,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -77,6 +78,13 @@ impl Task {
             } => {
                 drop(reply.send(self.subscribe(slot, &topic, filter, start, delivery)));
             }
+            Command::Keep {
+                slot,
+                topics,
+                limits,
+                reply,
+            } => drop(reply.send(self.keep_topics(slot, topics, limits))),
+            Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
     }
@@ -131,6 +139,8 @@ impl Task {
             next_question: 0,
             asked: HashMap::new(),
             profiles: HashMap::new(),
+            keeping: None,
+            listings: BTreeMap::new(),
             acks: HashMap::new(),
             replaced: VecDeque::new(),
             status,
@@ -175,7 +185,7 @@ impl Task {
 
     // ---- topics --------------------------------------------------------------------------------------------------
 
-    fn topic(&mut self, slot: Slot, topic: &TopicName) -> Option<&mut TopicState> {
+    pub(super) fn topic(&mut self, slot: Slot, topic: &TopicName) -> Option<&mut TopicState> {
         let mesh = self.meshes.get_mut(&slot)?;
         if !mesh.topics.contains_key(topic) {
             if mesh.topics.len() >= TOPICS_MAX {
@@ -201,33 +211,41 @@ impl Task {
         if !self.meshes.contains_key(&slot) {
             return Err(SubscribeError::Closed);
         }
-        let (me, room) = (*self.swarm.local_peer_id(), self.room.clone());
+        let room = self.room.clone();
         let state = self
             .topic(slot, topic)
             .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
         let session = (start != Start::Now).then(|| state.next_session());
         let (inlet, link) = new_inbox(filter, delivery, session, room);
         state.inlets.push(inlet);
-        if state.inbox.is_none() {
-            state.inbox = Some(Inbox::default());
-            state.catchup = Some(Catchup::new(me, StdRng::from_rng(&mut rand::rng())));
-            state.since_us = unix_us();
-            if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-                let subscribed = inner
-                    .gossip
-                    .subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
-                debug_assert!(
-                    subscribed.is_ok(),
-                    "the filter allows as many topics as a node may be on"
-                );
-            }
-            self.members_changed(slot, topic);
-        }
+        self.listen(slot, topic);
         self.set_hurry(slot, topic);
         if let Some(session) = session {
             self.catchup_hears(slot, topic, catchup::Input::Begin { session, start });
         }
         Ok(link)
+    }
+
+    /// Subscribes to what is published on the topic, if this node does not yet.
+    pub(super) fn listen(&mut self, slot: Slot, topic: &TopicName) {
+        let me = *self.swarm.local_peer_id();
+        let state = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic));
+        let Some(state) = state.filter(|state| state.inbox.is_none()) else {
+            return;
+        };
+        state.inbox = Some(Inbox::default());
+        state.catchup = Some(Catchup::new(me, StdRng::from_rng(&mut rand::rng())));
+        state.since_us = unix_us();
+        if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+            let subscribed = inner
+                .gossip
+                .subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
+            debug_assert!(
+                subscribed.is_ok(),
+                "the filter allows as many topics as a node may be on"
+            );
+        }
+        self.members_changed(slot, topic);
     }
 
     fn set_hurry(&mut self, slot: Slot, topic: &TopicName) {
@@ -393,13 +411,18 @@ impl Task {
                 self.leave(slot);
                 continue;
             }
+            self.sweep_keeping(slot);
+            self.sweep_listings(slot, Instant::now());
+            let Some(mesh) = self.meshes.get_mut(&slot) else {
+                continue;
+            };
             let (mut silent, mut ended) = (Vec::new(), Vec::new());
             for (topic, state) in &mut mesh.topics {
                 for closed in state.inlets.extract_if(.., |inlet| inlet.is_closed()) {
                     ended.extend(closed.session().map(|session| (topic.clone(), session)));
                 }
                 state.inlets.iter_mut().for_each(Inlet::report_missed_to_idle);
-                if state.inlets.is_empty() && state.inbox.is_some() {
+                if state.inlets.is_empty() && !state.kept && state.inbox.is_some() {
                     silent.push(topic.clone());
                 }
             }

@@ -72,6 +72,7 @@ impl Task {
                 .records_stored
                 .add(outcome.sequences.end - outcome.sequences.start);
         }
+        self.backfill_goes_on(slot);
         self.note_stored(
             slot,
             &outcome.topic,

@@ -96,6 +96,17 @@ impl History {
         }
     }
 
+    /// Stores a frame of the past.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`]: give it again later.
+    pub(super) fn store(&self, topic: &TopicName, kept: Kept) -> Result<(), StoreError> {
+        match &self.log {
+            Some(durable) => Ok(durable.log.append(topic, kept)?),
+            None => Err(StoreError::Stopped),
+        }
+    }
+
     /// The frame that holds this record, if it is remembered.
     pub(super) fn frame(&self, topic: &TopicName, run: Run, sequence: u64) -> Option<Bytes> {
         let frames = self

@@ -1,5 +1,6 @@
 //! What connects handles to the swarm task: commands one way, bounded inboxes and watched states the other.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,12 +9,14 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::Slot;
-use super::error::{JoinError, OpenError, SubscribeError};
+use super::error::{JoinError, KeepError, OpenError, SubscribeError};
 use super::event::{MeshEvent, NodeEvent};
 use super::inlet::{Filter, SubscriptionLink};
+use super::listing::TopicInfo;
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
 use crate::metrics::Counters;
+use crate::store::LogLimits;
 use crate::types::{Delivery, MeshName, Start, TopicName};
 
 /// Commands that wait for the swarm task.
@@ -51,6 +54,18 @@ pub(crate) enum Command {
         delivery: Delivery,
         reply: oneshot::Sender<Result<SubscriptionLink, SubscribeError>>,
     },
+    /// Store topics of a mesh for others; all, if none are named.
+    Keep {
+        slot: Slot,
+        topics: Option<BTreeSet<TopicName>>,
+        limits: LogLimits,
+        reply: oneshot::Sender<Result<Arc<KeepLink>, KeepError>>,
+    },
+    /// List the topics of a mesh.
+    Topics {
+        slot: Slot,
+        reply: oneshot::Sender<Vec<TopicInfo>>,
+    },
     /// Stop, after flushing.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -77,6 +92,20 @@ pub(crate) struct MeshLink {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) neighbours: watch::Receiver<Vec<NeighbourAt>>,
     pub(crate) events: broadcast::Sender<MeshEvent>,
+}
+
+/// A keeper, as its handle sees it. The task holds it weakly: when it is dropped, keeping ends.
+#[derive(Debug)]
+pub(crate) struct KeepLink {
+    pub(crate) state: watch::Receiver<KeepState>,
+}
+
+/// What a keeper keeps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeepState {
+    pub(crate) topics: Vec<TopicName>,
+    /// Topics of which it still fetches what was before it.
+    pub(crate) fetching: usize,
 }
 
 /// One record on its way out.

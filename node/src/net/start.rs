@@ -111,6 +111,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         run_file: None,
         heartbeat: setup.heartbeat,
         memory: Budget::new(NODE_BYTES_MAX),
+        listings: 0,
         stored,
         tell_stored,
         room: Arc::default(),

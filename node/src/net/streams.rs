@@ -266,6 +266,7 @@ impl Task {
     // ---- neighbours ----------------------------------------------------------------------------------------------
 
     pub(super) fn neighbour_subscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
+        self.topic_exists(slot, topic);
         let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) else {
             return;
         };

@@ -22,6 +22,7 @@ use super::on_kad::LookUp;
 use super::on_swarm::Connected;
 use super::outgoing::Queues;
 use super::sources::Sources;
+use crate::core::catchup::wire::TopicHeld;
 use crate::core::catchup::{Answer, InboundId, RequestId};
 use crate::core::kad_mode::KadModeRule;
 use crate::core::neighbours::MemberRecord;
@@ -65,6 +66,8 @@ pub(super) struct Task {
     pub(super) run_file: Option<RunFile>,
     pub(super) kad_mode: KadModeRule,
     pub(super) heartbeat: Duration,
+    /// The number of the last list of topics.
+    pub(super) listings: u64,
     /// What the history of all meshes may take of this process's memory.
     pub(super) memory: Budget,
     /// What became of frames that were to be stored.
@@ -110,6 +113,15 @@ pub(super) enum Done {
         slot: Slot,
         id: InboundId,
         bytes: Option<Vec<u8>>,
+    },
+    /// This node's own topics, for a list.
+    Listed { slot: Slot, id: u64, held: Vec<TopicHeld> },
+    /// Somebody's publishers of one topic, for a list.
+    ListedPublishers {
+        slot: Slot,
+        id: u64,
+        topic: TopicName,
+        answer: Option<Answer>,
     },
     /// Something was written that nobody waits for.
     Written,
@@ -199,6 +211,13 @@ impl Task {
                 from,
                 answer,
             }) => self.on_answer(slot, &topic, request, from, answer),
+            Ok(Done::Listed { slot, id, held }) => self.listed(slot, id, None, held),
+            Ok(Done::ListedPublishers {
+                slot,
+                id,
+                topic,
+                answer,
+            }) => self.listed_publishers(slot, id, &topic, answer.as_ref()),
             Ok(Done::Served { slot, id, bytes }) => self.on_served(slot, id, bytes),
             Ok(Done::RunFiles(others)) => self.on_run_files(others),
             Ok(Done::Written) => {}

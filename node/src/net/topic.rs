@@ -77,6 +77,10 @@ pub(super) struct TopicState {
     pub(super) catchup: Option<Catchup>,
     /// When the inbox came: microseconds since the Unix epoch.
     pub(super) since_us: u64,
+    /// It is stored for others.
+    pub(super) kept: bool,
+    /// The session that fetches what it held before this node kept it.
+    pub(super) backfill: Option<SessionId>,
     /// The number of the last subscriber with history.
     sessions: u64,
     pub(super) publishing: Option<Publishing>,
@@ -96,6 +100,8 @@ impl TopicState {
             inbox: None,
             catchup: None,
             since_us: 0,
+            kept: false,
+            backfill: None,
             sessions: 0,
             publishing: None,
             opening: 0,
@@ -112,7 +118,11 @@ impl TopicState {
 
     /// Nobody here wants it any more.
     pub(super) fn is_idle(&self) -> bool {
-        self.inlets.is_empty() && self.publishing.is_none() && self.opening == 0 && self.reopening.is_empty()
+        self.inlets.is_empty()
+            && !self.kept
+            && self.publishing.is_none()
+            && self.opening == 0
+            && self.reopening.is_empty()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
