@@ -7,6 +7,8 @@ mod endings;
 mod feed;
 mod identities;
 mod keys;
+#[cfg(target_os = "linux")]
+mod prompt;
 mod refusal;
 mod secrets;
 mod small_commands;
