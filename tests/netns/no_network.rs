@@ -1,4 +1,5 @@
-//! A machine without a network: two terminals of one user meet all the same, with nothing set but the password.
+//! A machine without a network: two terminals of one user meet all the same, with nothing set but the password; and a
+//! second helper does not.
 
 use std::time::Duration;
 
@@ -74,4 +75,34 @@ fn two_users_of_a_machine_without_network_do_not_meet() {
         .expect(4)
         .says(&["nobody is subscribed to"]);
     assert_eq!(subscriber.stdout_lines(), [""; 0]);
+}
+
+/// Helpers that are told nothing want port 6245, over TCP and QUIC: of two on one machine the later one is refused.
+#[test]
+fn a_second_helper_on_a_machine_is_told_that_its_port_is_in_use() {
+    let Some(none) = Lan::none() else { return };
+    let (alice, bob) = (User::new(), User::new());
+    let line = |options: &str| format!("{} maille node {options}", none.on(1));
+    let helper = alice.shell(&line("")).start();
+    assert!(helper.stdout_line("/ip4/127.0.0.1/", SOON).contains("/6245/"));
+    let refused = |options: &str, where_: &str| {
+        let ended = bob.shell(&line(options)).run(SOON).expect(1);
+        let ended = ended.says(&[where_, "in use", "choose another port, or 0 for any free one"]);
+        assert_eq!(ended.text(), [""; 0], "{ended}");
+    };
+    refused("", "error: cannot listen on /ip");
+    for taken in [
+        "/ip4/0.0.0.0/tcp/6245",
+        "/ip4/0.0.0.0/udp/6245/quic-v1",
+        "/ip4/127.0.0.1/tcp/6245",
+    ] {
+        refused(
+            &format!("--listen {taken}"),
+            &format!("error: cannot listen on {taken}"),
+        );
+    }
+    helper.signal("TERM");
+    let _ = helper.wait(SOON).expect(0);
+    let after = bob.shell(&line("")).start();
+    after.stdout_line("/ip4/127.0.0.1/", SOON);
 }
