@@ -7,8 +7,14 @@ mod endings;
 mod feed;
 mod identities;
 mod keys;
+#[cfg(unix)]
+mod ports_and_rights;
+#[cfg(target_os = "linux")]
+mod prompt;
 mod refusal;
+mod search;
 mod secrets;
+mod secrets_in_memory;
 mod small_commands;
 mod tickers;
 mod tickets;
