@@ -206,6 +206,11 @@ impl Watch {
         self.patience.joined_ever()
     }
 
+    /// Says a line where no progress is drawn over it.
+    pub(crate) fn note(&self, line: &str) {
+        self.progress.suspend(|| say(line));
+    }
+
     /// What to say when time is up and peers were met, but all refused so far.
     pub(crate) fn refused_so_far(&self) -> Option<Failure> {
         self.patience.refused_so_far().map(|peers| self.refused(peers))
@@ -266,10 +271,6 @@ impl Watch {
     fn refused(&self, peers: usize) -> Failure {
         Failure::Refused(refused(peers, self.mesh.name().as_str(), self.open))
     }
-
-    fn note(&self, line: &str) {
-        self.progress.suspend(|| say(line));
-    }
 }
 
 /// The line about a bootstrap peer that cannot be reached; empty for other events.
@@ -302,6 +303,11 @@ fn refused(peers: usize, mesh: &str, open: bool) -> String {
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
+}
+
+/// The same for what is counted without an end.
+pub(crate) fn counted_u64(count: u64, noun: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod common;
 mod completions;
+mod durable;
+mod events;
 mod exit;
 mod id;
 mod keys;
@@ -16,6 +18,7 @@ mod patience;
 mod place;
 mod publish;
 mod signals;
+mod start;
 mod subscribe;
 mod ticket;
 

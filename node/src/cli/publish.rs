@@ -10,7 +10,7 @@ use maille::{Address, PublishError, Publisher};
 use maille_proto::{KEY_BYTES_MAX, RECORD_BYTES_MAX};
 use serde::Serialize;
 
-use super::common::{Member, MeshOptions, NetworkOptions, Watch, counted, shutdown};
+use super::common::{Member, MeshOptions, NetworkOptions, Watch, counted, counted_u64, shutdown};
 use super::exit::{Failure, say};
 use super::keys::{Delimiter, JsonPointer, KeyRule};
 use super::lines::{Line, read_standard_input};
@@ -320,10 +320,6 @@ fn published(records: u64, neighbours: usize) -> String {
         counted_u64(records, "record"),
         counted(neighbours, "neighbour")
     )
-}
-
-fn counted_u64(count: u64, noun: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 async fn sleep_if(timeout: Option<Duration>) {
