@@ -23,7 +23,7 @@ use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
-use crate::types::{MeshName, Start, TopicName};
+use crate::types::{Delivery, MeshName, Start, TopicName};
 
 /// Streams of this node that are remembered after their publishers are gone.
 const INCARNATIONS_MAX: usize = 4_096;
@@ -64,9 +64,10 @@ impl Task {
                 topic,
                 filter,
                 start,
+                delivery,
                 reply,
             } => {
-                drop(reply.send(self.subscribe(slot, &topic, filter, start)));
+                drop(reply.send(self.subscribe(slot, &topic, filter, start, delivery)));
             }
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
@@ -187,6 +188,7 @@ impl Task {
         topic: &TopicName,
         filter: Filter,
         start: Start,
+        delivery: Delivery,
     ) -> Result<SubscriptionLink, SubscribeError> {
         if !self.meshes.contains_key(&slot) {
             return Err(SubscribeError::Closed);
@@ -196,7 +198,7 @@ impl Task {
             .topic(slot, topic)
             .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
         let session = (start != Start::Now).then(|| state.next_session());
-        let (inlet, link) = new_inbox(filter, session, room);
+        let (inlet, link) = new_inbox(filter, delivery, session, room);
         state.inlets.push(inlet);
         if state.inbox.is_none() {
             state.inbox = Some(Inbox::default());
@@ -213,10 +215,20 @@ impl Task {
             }
             self.members_changed(slot, topic);
         }
+        self.set_hurry(slot, topic);
         if let Some(session) = session {
             self.catchup_hears(slot, topic, catchup::Input::Begin { session, start });
         }
         Ok(link)
+    }
+
+    fn set_hurry(&mut self, slot: Slot, topic: &TopicName) {
+        if let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) {
+            let hurried = state.inlets.iter().any(Inlet::is_hurried);
+            if let Some(inbox) = &mut state.inbox {
+                inbox.hurry(hurried);
+            }
+        }
     }
 
     fn open_publisher(&mut self, slot: Slot, topic: TopicName, open: OpenPublisher) {

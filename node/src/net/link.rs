@@ -13,7 +13,7 @@ use super::inlet::{Filter, SubscriptionLink};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
 use crate::metrics::Counters;
-use crate::types::{MeshName, Start, TopicName};
+use crate::types::{Delivery, MeshName, Start, TopicName};
 
 /// Commands that wait for the swarm task.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -46,6 +46,7 @@ pub(crate) enum Command {
         topic: TopicName,
         filter: Filter,
         start: Start,
+        delivery: Delivery,
         reply: oneshot::Sender<Result<SubscriptionLink, SubscribeError>>,
     },
     /// Stop, after flushing.

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use libp2p::request_response::{self, Message, ResponseChannel};
 use maille_proto::control::{self, Digest};
 
-use super::inlet::{Delivery, Inlet};
+use super::inlet::{Notice, Inlet};
 use super::streams::incoming;
 use super::task::{Done, Task};
 use super::{Slot, history};
@@ -70,7 +70,7 @@ impl Task {
                     .deliveries(from)
                     .filter(|delivery| wanted.contains(&delivery.sequence))
                 {
-                    inlet.give(&Delivery::Record(incoming(delivery)));
+                    inlet.give(&Notice::Record(incoming(delivery)));
                 }
                 let open = inlet.has_room();
                 self.counters.records_from_history.add(wanted.end - wanted.start);
@@ -80,13 +80,13 @@ impl Task {
                 session,
                 run,
                 sequences,
-            } => self.inlet(slot, topic, session)?.give(&Delivery::Gap {
+            } => self.inlet(slot, topic, session)?.give(&Notice::Gap {
                 publisher: run.publisher,
                 incarnation: run.incarnation,
                 from: sequences.start,
                 to: sequences.end,
             }),
-            Action::Unanswered { session } => self.inlet(slot, topic, session)?.give(&Delivery::Unanswered),
+            Action::Unanswered { session } => self.inlet(slot, topic, session)?.give(&Notice::Unanswered),
             Action::Compare { session } => {
                 let next = self.heads(slot, topic);
                 return Some(Input::Live { session, next });

@@ -8,7 +8,7 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use maille_proto::ACKS_MAX;
 use maille_proto::control::{Ack, Acks, Message};
 
-use super::inlet::{Delivery, Incoming};
+use super::inlet::{Notice, Incoming};
 use super::link::Outgoing;
 use super::task::Task;
 use super::{Slot, gossip, history, unix_us};
@@ -16,6 +16,9 @@ use crate::core::catchup::{self, Run};
 use crate::core::stream::{self, Blame, Frame, inbox, outbox};
 use crate::store::Kept;
 use crate::types::TopicName;
+
+/// How far clocks may be apart, in microseconds: until then a frame that has expired is passed on all the same.
+const EXPIRY_DOUBT_US: u64 = 30_000_000;
 
 impl Task {
     // ---- in ------------------------------------------------------------------------------------------------------
@@ -42,6 +45,15 @@ impl Task {
                 };
             }
         };
+        // Within the doubt that clocks leave, it is passed on.
+        let now_us = unix_us().saturating_add_signed(mesh.liveness.median_offset().unwrap_or_default());
+        if frame
+            .expires_us()
+            .is_some_and(|expires_us| expires_us.saturating_add(EXPIRY_DOUBT_US) < now_us)
+        {
+            self.counters.frames_expired.add(1);
+            return MessageAcceptance::Ignore;
+        }
         let kept = history::kept(&frame);
         let acceptance = self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from });
         // What this node published is kept already.
@@ -86,7 +98,17 @@ impl Task {
                 inbox::Action::Ignore { .. } => self.counters.frames_duplicate.add(1),
                 inbox::Action::Deliver(delivery) => {
                     self.counters.records_delivered.add(1);
-                    state.deliver(&Delivery::Record(incoming(delivery)));
+                    state.deliver(&Notice::Record(incoming(delivery)));
+                }
+                inbox::Action::Arrived(delivery) => {
+                    let now_us = unix_us().saturating_add_signed(mesh.liveness.median_offset().unwrap_or_default());
+                    let expired = delivery.expires_us.is_some_and(|expires_us| expires_us < now_us);
+                    self.counters.records_expired.add(u64::from(expired));
+                    let record = incoming(delivery);
+                    state
+                        .inlets
+                        .iter_mut()
+                        .for_each(|inlet| inlet.deliver_arrived(&record, expired));
                 }
                 inbox::Action::Gap {
                     publisher,
@@ -96,7 +118,7 @@ impl Task {
                 } => {
                     tracing::warn!(%publisher, from, to, "records are missing");
                     self.counters.records_missing.add(to.saturating_sub(from));
-                    state.deliver(&Delivery::Gap {
+                    state.deliver(&Notice::Gap {
                         publisher,
                         incarnation,
                         from,
@@ -119,7 +141,7 @@ impl Task {
                     second,
                 } => {
                     tracing::warn!(%publisher, incarnation, sequence, "a publisher contradicts itself");
-                    state.deliver(&Delivery::Fork {
+                    state.deliver(&Notice::Fork {
                         publisher,
                         incarnation,
                         sequence,
@@ -129,11 +151,11 @@ impl Task {
                 }
                 inbox::Action::Silent { publisher, quiet } => {
                     let since = SystemTime::now().checked_sub(quiet).unwrap_or(SystemTime::UNIX_EPOCH);
-                    state.deliver(&Delivery::Silent { publisher, since });
+                    state.deliver(&Notice::Silent { publisher, since });
                 }
-                inbox::Action::Resumed { publisher } => state.deliver(&Delivery::Resumed { publisher }),
+                inbox::Action::Resumed { publisher } => state.deliver(&Notice::Resumed { publisher }),
                 inbox::Action::Restarted { publisher, incarnation } => {
-                    state.deliver(&Delivery::Restarted { publisher, incarnation });
+                    state.deliver(&Notice::Restarted { publisher, incarnation });
                 }
                 inbox::Action::Ack {
                     publisher,

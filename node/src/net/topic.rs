@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use tokio::sync::watch;
 
 use super::commands::OpenPublisher;
-use super::inlet::{Delivery, Inlet};
+use super::inlet::{Notice, Inlet};
 use super::link::{PublisherLink, PublisherState};
 use crate::core::catchup::{Catchup, SessionId};
 use crate::core::stream::{Context, Inbox, Outbox};
@@ -110,7 +110,7 @@ impl TopicState {
         inbox.into_iter().chain(outbox).chain(catchup).min()
     }
 
-    pub(super) fn deliver(&mut self, delivery: &Delivery) {
+    pub(super) fn deliver(&mut self, delivery: &Notice) {
         for inlet in &mut self.inlets {
             inlet.deliver(delivery);
         }

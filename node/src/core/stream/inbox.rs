@@ -79,8 +79,10 @@ pub enum Action {
         /// Who passed it on to us.
         deliverer: PeerId,
     },
-    /// Hand a record to the subscribers.
+    /// Hand a record to the subscribers, in its turn.
     Deliver(Delivery),
+    /// Hand a record that just came to subscribers who do not wait for others. Only after [`Inbox::hurry`].
+    Arrived(Delivery),
     /// Ask members for the records `from..to`, which seem to be lost. They are waited for meanwhile.
     Repair {
         /// Whose.
@@ -170,6 +172,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// What the payload is: visible ASCII, or empty for bytes.
     pub content_type: String,
+    /// When it loses its worth, by the author's clock, in microseconds since the Unix epoch.
+    pub expires_us: Option<u64>,
 }
 
 impl Delivery {
@@ -216,6 +220,7 @@ pub struct Inbox {
     deadlines: BTreeSet<(Instant, PeerId)>,
     held: Load,
     counts: Counts,
+    hurried: bool,
 }
 
 impl Default for Inbox {
@@ -226,6 +231,7 @@ impl Default for Inbox {
             deadlines: BTreeSet::new(),
             held: Load::default(),
             counts: Counts::default(),
+            hurried: false,
         }
     }
 }
@@ -243,6 +249,11 @@ impl Inbox {
             Input::Leaving => self.leaving(now, out),
             Input::TimedOut => self.timed_out(now, out),
         }
+    }
+
+    /// Whether records are told as they arrive, too.
+    pub fn hurry(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 
     /// When to call [`Inbox::handle`] with [`Input::TimedOut`].
@@ -324,6 +335,9 @@ impl Inbox {
                 });
                 return;
             }
+        }
+        if self.hurried {
+            out.extend(frame.deliveries(deliverer).map(Action::Arrived));
         }
         let id = frame.publisher;
         if self.publishers.touch(&id).is_none() {

@@ -57,6 +57,20 @@ fn a_run_heard_from_its_start_waits_for_nothing() {
 }
 
 #[test]
+fn those_in_a_hurry_hear_each_record_once_as_it_comes() {
+    let mut clocked = Clocked::new();
+    clocked.inbox.hurry(true);
+    for (ms, sequence) in [(0, 0), (1, 2), (2, 2), (3, 1)] {
+        clocked.receive(ms, frame(5, sequence), peer(RELAY));
+    }
+    let arrived = clocked.events().into_iter().filter_map(|action| match action {
+        Action::Arrived(delivery) => Some(delivery.sequence),
+        _ => None,
+    });
+    assert_eq!(arrived.collect::<Vec<_>>(), [0, 2, 1]);
+}
+
+#[test]
 fn a_delivery_tells_author_from_deliverer() {
     let mut clocked = received(&[(0, 0)]);
     let Action::Deliver(delivery) = clocked.events().remove(0) else {
@@ -336,6 +350,7 @@ proptest! {
                     prop_assert!(from < to && *from >= run.next, "only what is still waited for");
                 }
                 Action::Silent { .. } | Action::Resumed { .. } => {}
+                Action::Arrived(_) => prop_assert!(false, "nobody is in a hurry"),
                 Action::Fork { .. } | Action::Penalise { .. } => prop_assert!(false, "nobody did anything"),
             }
         }
