@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use tokio::sync::oneshot;
 
 use super::{Event, Payload, Received, StreamError, SubscribeError, Topic};
-use crate::net::{Command, Notice, Filter, Incoming, SubscriptionLink};
+use crate::net::{Command, Filter, Incoming, Notice, SubscriptionLink};
 use crate::types::{Cursor, Delivery, Position, Start};
 
 /// Describes a subscription; [`start`](Self::start) begins it.

@@ -118,11 +118,6 @@ impl Durable {
         }
     }
 
-    /// After all that was printed by earlier runs.
-    pub(crate) fn position(&self) -> &Position {
-        &self.position
-    }
-
     /// Whether a record is older than the first run, which began later than it: its publisher was never heard since.
     pub(crate) fn is_before(&self, received: &Received<Bytes>) -> bool {
         self.resumed
@@ -359,7 +354,7 @@ mod tests {
         drop(sender);
         saver.ended().await.unwrap();
         let again = open(directory.path(), &Start::All).unwrap();
-        assert_eq!(again.position().to_string(), CURSOR.replace("/9", "/499"));
+        assert_eq!(again.position.to_string(), CURSOR.replace("/9", "/499"));
     }
 
     #[tokio::test]

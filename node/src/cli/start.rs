@@ -121,13 +121,13 @@ mod tests {
 
     #[test]
     fn each_option_is_one_start() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(864_000);
         let cursor = "12D3KooWGRUfVRvGCpQ6kQq8mLWmHwEDCFXcKo9AD9i2nGT6Jxqt/7/9";
         let cases = [
             ("", Start::Now),
             ("--last 5", Start::Last(5)),
             ("--since 1h", Start::Since(now - Duration::from_secs(3_600))),
-            ("--since 1d", Start::Since(SystemTime::UNIX_EPOCH)),
+            ("--since 10d", Start::Since(SystemTime::UNIX_EPOCH)),
             ("--all", Start::All),
             ("--latest", Start::Latest),
             (&format!("--after {cursor}"), Start::After(cursor.parse().unwrap())),

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -272,7 +272,10 @@ impl Inlet {
     }
 
     fn conflate(&mut self, record: Incoming) -> bool {
-        let (key, place) = ((record.author, record.key.clone()), (record.incarnation, record.sequence));
+        let (key, place) = (
+            (record.author, record.key.clone()),
+            (record.incarnation, record.sequence),
+        );
         let size = record.size();
         let mut newest = self.shared.newest();
         let was_empty = newest.is_empty();
@@ -286,7 +289,12 @@ impl Inlet {
     }
 
     fn report_missed(&mut self) {
-        if self.missed > 0 && self.inbox.try_send(Some(Notice::Lagged { missed: self.missed })).is_ok() {
+        if self.missed > 0
+            && self
+                .inbox
+                .try_send(Some(Notice::Lagged { missed: self.missed }))
+                .is_ok()
+        {
             self.missed = 0;
         }
     }

@@ -44,7 +44,7 @@ pub(crate) use error::OpenError;
 pub use error::{JoinError, SpawnError, SubscribeError};
 pub use event::{MeshEvent, NodeEvent};
 pub(crate) use gate::Slot;
-pub(crate) use inlet::{Notice, Filter, Incoming, SubscriptionLink};
+pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
 pub(crate) use link::{Command, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub(crate) use start::{Setup, start};
 

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use libp2p::request_response::{self, Message, ResponseChannel};
 use maille_proto::control::{self, Digest};
 
-use super::inlet::{Notice, Inlet};
+use super::inlet::{Inlet, Notice};
 use super::streams::incoming;
 use super::task::{Done, Task};
 use super::{Slot, history};

@@ -8,7 +8,7 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use maille_proto::ACKS_MAX;
 use maille_proto::control::{Ack, Acks, Message};
 
-use super::inlet::{Notice, Incoming};
+use super::inlet::{Incoming, Notice};
 use super::link::Outgoing;
 use super::task::Task;
 use super::{Slot, gossip, history, unix_us};

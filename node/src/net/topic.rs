@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use tokio::sync::watch;
 
 use super::commands::OpenPublisher;
-use super::inlet::{Notice, Inlet};
+use super::inlet::{Inlet, Notice};
 use super::link::{PublisherLink, PublisherState};
 use crate::core::catchup::{Catchup, SessionId};
 use crate::core::stream::{Context, Inbox, Outbox};
