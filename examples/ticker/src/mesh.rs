@@ -283,6 +283,7 @@ pub(crate) struct Inlet {
 
 /// What an [`Inlet`] hears.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all that is heard is ticks")]
 pub(crate) enum Heard {
     /// A tick. Its fields are not checked yet: see [`Tick::read`].
     Tick(Arrival),

@@ -19,7 +19,7 @@ const SEATS_SHOWN_MAX: usize = 8;
 /// Columns of a terminal below which trends are short, so that the author still has room.
 const WIDE_COLUMNS_MIN: u16 = 100;
 /// Prices in a short trend.
-const TREND_SHORT: usize = 10;
+const TREND_SHORT: usize = 6;
 /// Columns of an author's short id.
 const AUTHOR_COLUMNS: u16 = 10;
 /// Columns of an age, with the word before it.
@@ -71,10 +71,10 @@ fn draw_symbols(board: &Board, frame: &mut Frame<'_>, area: Rect) {
     // Borders and the heading.
     let room = usize::from(area.height.saturating_sub(3));
     let hidden = board.rows.len().saturating_sub(room);
-    let trend_length = if area.width >= WIDE_COLUMNS_MIN {
-        TREND_MAX
+    let (trend_length, [symbol, price, change, ticks]) = if area.width >= WIDE_COLUMNS_MIN {
+        (TREND_MAX, [14, 14, 26, 8])
     } else {
-        TREND_SHORT
+        (TREND_SHORT, [10, 11, 18, 7])
     };
     let rows = board.rows.iter().take(room).map(|(symbol, row)| {
         let age = board.age(row);
@@ -97,7 +97,7 @@ fn draw_symbols(board: &Board, frame: &mut Frame<'_>, area: Rect) {
         let row = Row::new(cells);
         if is_stale { row.fg(STALE) } else { row }
     });
-    let mut widths = vec![Constraint::Max(14), Constraint::Max(14), Constraint::Max(26)];
+    let mut widths = vec![Constraint::Max(symbol), Constraint::Max(price), Constraint::Max(change)];
     let mut heading = vec!["symbol", "last", "change"];
     if quoted {
         widths.extend([Constraint::Max(14); 2]);
@@ -105,7 +105,7 @@ fn draw_symbols(board: &Board, frame: &mut Frame<'_>, area: Rect) {
     }
     widths.extend([
         Constraint::Max(u16::try_from(trend_length).unwrap_or(0)),
-        Constraint::Max(8),
+        Constraint::Max(ticks),
         Constraint::Length(HEARD_COLUMNS),
         Constraint::Min(AUTHOR_COLUMNS),
     ]);
@@ -313,7 +313,7 @@ mod tests {
         board.now = Some(at(1_184));
         let look = |board: &Board, width| {
             let terminal = rendered(board, width, 12);
-            let rows = ["│IBM", "│MSFT"].map(|start| {
+            ["│IBM", "│MSFT"].map(|start| {
                 let text = lines(&terminal);
                 let row = text.iter().position(|line| line.contains(start)).unwrap();
                 let buffer = terminal.backend().buffer();
@@ -323,8 +323,7 @@ mod tests {
                     .map(|cell| cell.fg)
                     .collect();
                 (text[row].clone(), colours.iter().all(|colour| *colour == STALE))
-            });
-            rows
+            })
         };
         let [ibm, _] = look(&board, 130);
         assert!(ibm.0.contains(" 3 m ") && !ibm.0.contains("stale") && !ibm.1, "{ibm:?}");
