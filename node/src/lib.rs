@@ -43,9 +43,9 @@ pub use crate::api::Cable;
 #[cfg(feature = "serde")]
 pub use crate::api::Json;
 pub use crate::api::{
-    Credential, Event, Flushed, JoinError, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents,
-    Payload, PayloadError, PublishError, Publisher, Receipt, Received, SpawnError, StreamError, SubscribeBuilder,
-    SubscribeError, Subscriber, Topic,
+    Credential, Event, Flushed, JoinError, Keep, KeepError, Keeper, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder,
+    NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt, Received,
+    SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
 };
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;

@@ -62,6 +62,10 @@ counters! {
     records_expired,
     /// Frames that were not passed on because they had expired long since.
     frames_expired,
+    /// Records given to the durable log that are safe there; one that was given twice counts twice.
+    records_stored,
+    /// Times that frames could not be written to the durable log.
+    frames_not_stored,
     /// Records delivered from the past.
     records_from_history,
     /// Frames that were missing and came from a member that was asked.

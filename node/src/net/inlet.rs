@@ -116,8 +116,8 @@ pub(crate) struct Inlet {
 /// What a subscriber is fed with.
 #[derive(Debug)]
 enum Phase {
-    /// With the past, by this session: nothing live yet.
-    History(SessionId),
+    /// With the past, by this session: nothing live yet. Of each publisher the run that was given last.
+    History(SessionId, HashMap<PeerId, u64>),
     /// With what arrives, from these places on: the run of each publisher and its next sequence number.
     Live(HashMap<PeerId, (u64, u64)>),
 }
@@ -169,7 +169,10 @@ pub(crate) fn new_inbox(
     let inlet = Inlet {
         filter,
         delivery,
-        phase: session.map_or_else(|| Phase::Live(HashMap::new()), Phase::History),
+        phase: session.map_or_else(
+            || Phase::Live(HashMap::new()),
+            |session| Phase::History(session, HashMap::new()),
+        ),
         inbox: sender,
         shared: shared.clone(),
         missed: 0,
@@ -186,7 +189,7 @@ impl Inlet {
     /// The session that feeds it, if it is not live yet.
     pub(crate) fn session(&self) -> Option<SessionId> {
         match self.phase {
-            Phase::History(session) => Some(session),
+            Phase::History(session, _) => Some(session),
             Phase::Live(_) => None,
         }
     }
@@ -200,6 +203,18 @@ impl Inlet {
         }
         self.phase = Phase::Live(latest);
         self.give(&Notice::CaughtUp);
+    }
+
+    /// Hands over a record of the past.
+    pub(crate) fn give_past(&mut self, record: Incoming) {
+        if let Phase::History(_, runs) = &mut self.phase {
+            let (publisher, incarnation) = (record.author, record.incarnation);
+            let before = runs.insert(publisher, incarnation);
+            if before.is_some_and(|before| before < incarnation) {
+                self.give(&Notice::Restarted { publisher, incarnation });
+            }
+        }
+        self.give(&Notice::Record(record));
     }
 
     /// Whether more of the past may be fetched for it. If not, the notice of room comes later.
@@ -224,7 +239,7 @@ impl Inlet {
     /// Hands over a record that just arrived, if it does not wait for its turn.
     pub(crate) fn deliver_arrived(&mut self, record: &Incoming, expired: bool) {
         match (self.delivery, &self.phase) {
-            (Delivery::Ordered, _) | (Delivery::Immediate, Phase::History(_)) => {}
+            (Delivery::Ordered, _) | (Delivery::Immediate, Phase::History(..)) => {}
             (Delivery::Immediate, Phase::Live(_)) if expired => {}
             (Delivery::Immediate, Phase::Live(_)) | (Delivery::Conflated, _) => {
                 self.give(&Notice::Record(record.clone()));
@@ -238,8 +253,8 @@ impl Inlet {
             return;
         }
         match (&self.phase, delivery) {
-            (Phase::History(_), Notice::Record(_) | Notice::Gap { .. } | Notice::Restarted { .. }) => {}
-            (Phase::History(_), _) => self.give(delivery),
+            (Phase::History(..), Notice::Record(_) | Notice::Gap { .. } | Notice::Restarted { .. }) => {}
+            (Phase::History(..), _) => self.give(delivery),
             (Phase::Live(reached), delivery) => {
                 if let Some(delivery) = after(reached, delivery) {
                     self.give(&delivery);

@@ -7,6 +7,7 @@ mod behaviour;
 mod cable;
 mod closing;
 mod commands;
+mod durable;
 mod error;
 mod event;
 mod gate;
@@ -14,7 +15,9 @@ mod gossip;
 mod history;
 mod inlet;
 mod inner;
+mod keeping;
 mod link;
+mod listing;
 mod liveness;
 mod member;
 mod mesh;
@@ -41,11 +44,12 @@ pub use cable::Cable;
 #[cfg(feature = "test-util")]
 pub(crate) use cable::CableEnd;
 pub(crate) use error::OpenError;
-pub use error::{JoinError, SpawnError, SubscribeError};
+pub use error::{JoinError, KeepError, SpawnError, SubscribeError};
 pub use event::{MeshEvent, NodeEvent};
 pub(crate) use gate::Slot;
 pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
-pub(crate) use link::{Command, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
+pub(crate) use link::{Command, KeepLink, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
+pub use listing::{PublisherInfo, TopicInfo};
 pub(crate) use start::{Setup, start};
 
 /// The clock, in milliseconds since the Unix epoch.

@@ -8,6 +8,7 @@ use libp2p::request_response::{self, Message, ResponseChannel};
 use maille_proto::control::{self, Digest};
 
 use super::inlet::{Inlet, Notice};
+use super::listing::Asker;
 use super::streams::incoming;
 use super::task::{Done, Task};
 use super::{Slot, history};
@@ -55,6 +56,11 @@ impl Task {
         state.inlets.iter_mut().find(|inlet| inlet.session() == Some(session))
     }
 
+    fn is_backfill(&self, slot: Slot, topic: &TopicName, session: SessionId) -> bool {
+        let state = self.meshes.get(&slot).and_then(|mesh| mesh.topics.get(topic));
+        state.is_some_and(|state| state.backfill == Some(session))
+    }
+
     /// Does one thing; what it makes known at once is returned.
     fn perform_catchup(&mut self, slot: Slot, topic: &TopicName, action: Action) -> Option<Input> {
         match action {
@@ -65,12 +71,15 @@ impl Task {
                 from,
                 wanted,
             } => {
+                if self.is_backfill(slot, topic, session) {
+                    return self.backfill(slot, topic, session, &frame);
+                }
                 let inlet = self.inlet(slot, topic, session)?;
                 for delivery in frame
                     .deliveries(from)
                     .filter(|delivery| wanted.contains(&delivery.sequence))
                 {
-                    inlet.give(&Notice::Record(incoming(delivery)));
+                    inlet.give_past(incoming(delivery));
                 }
                 let open = inlet.has_room();
                 self.counters.records_from_history.add(wanted.end - wanted.start);
@@ -90,6 +99,9 @@ impl Task {
             Action::Compare { session } => {
                 let next = self.heads(slot, topic);
                 return Some(Input::Live { session, next });
+            }
+            Action::CaughtUp { session, .. } if self.is_backfill(slot, topic, session) => {
+                self.backfilled(slot, topic);
             }
             Action::CaughtUp { session, reached } => self.inlet(slot, topic, session)?.go_live(reached),
             Action::Hand { frame, from } => {
@@ -149,14 +161,13 @@ impl Task {
                     answer,
                 }
             });
-        } else if mesh.reached.contains_key(&peer) {
-            let question = Request::Topic(topic.clone(), what).write();
-            let gate = &mut self.swarm.behaviour_mut().gate;
-            let sent = gate.inner_mut(slot)?.catchup.send_request(&peer, question);
-            mesh.asked.insert(sent, (topic.clone(), request));
         } else {
-            // Left, and the machine will hear of it.
-            return Some(Input::Failed { request });
+            let question = Request::Topic(topic.clone(), what);
+            let asker = Asker::Catchup(topic.clone(), request);
+            if !self.ask_member(slot, peer, &question, asker) {
+                // Left, and the machine will hear of it.
+                return Some(Input::Failed { request });
+            }
         }
         None
     }
@@ -204,8 +215,13 @@ impl Task {
     pub(super) fn profiled(&mut self, slot: Slot, peer: PeerId, topics: &[TopicHint]) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let mut changed = mesh.profiles.insert(peer, topics.to_vec()).unwrap_or_default();
+        let is_known = |hint: &TopicHint| mesh.topics.keys().any(|topic| mesh.hint(topic) == *hint);
+        let is_news = topics.iter().any(|hint| !is_known(hint));
         changed.extend(topics);
         self.profile_changed(slot, &changed);
+        if is_news {
+            self.look_for_topics(slot, peer);
+        }
     }
 
     /// Neighbours came to these topics, or left them.
@@ -295,12 +311,14 @@ impl Task {
                 ..
             } => {
                 tracing::debug!(%peer, %error, "a question about the past was not answered");
-                let asked = self
-                    .meshes
-                    .get_mut(&slot)
-                    .and_then(|mesh| mesh.asked.remove(&request_id));
-                if let Some((topic, request)) = asked {
-                    self.catchup_hears(slot, &topic, Input::Failed { request });
+                let mesh = self.meshes.get_mut(&slot);
+                match mesh.and_then(|mesh| mesh.asked.remove(&request_id)) {
+                    Some(Asker::Catchup(topic, request)) => {
+                        self.catchup_hears(slot, &topic, Input::Failed { request });
+                    }
+                    Some(Asker::Listing(id)) => self.on_topics(slot, peer, None, Some(id)),
+                    Some(Asker::Publishers(id, topic)) => self.listed_publishers(slot, id, &topic, None),
+                    Some(Asker::Keeper) | None => {}
                 }
             }
             Event::InboundFailure { peer, error, .. } => tracing::debug!(%peer, %error, "an answer did not arrive"),
@@ -310,21 +328,33 @@ impl Task {
 
     fn on_response(&mut self, slot: Slot, from: PeerId, id: request_response::OutboundRequestId, response: Vec<u8>) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        let Some((topic, request)) = mesh.asked.remove(&id) else {
-            return;
+        let Some(asker) = mesh.asked.remove(&id) else { return };
+        let topic = match &asker {
+            Asker::Keeper => return self.on_topics(slot, from, Some(&response), None),
+            Asker::Listing(id) => return self.on_topics(slot, from, Some(&response), Some(*id)),
+            Asker::Catchup(topic, _) | Asker::Publishers(_, topic) => topic.clone(),
         };
-        let Some(state) = mesh.topics.get(&topic) else { return };
-        let context = state.context.clone();
+        let context = mesh.context(&topic);
         // Many signatures: not in the loop.
         self.jobs.spawn_blocking(move || {
             let answer = Answer::read(&response, &context)
                 .inspect_err(|error| tracing::debug!(%from, %error, "an answer about the past cannot be read"));
-            Done::Answered {
-                slot,
-                topic,
-                request,
-                from,
-                answer: answer.ok(),
+            let answer = answer.ok();
+            match asker {
+                Asker::Publishers(id, _) => Done::ListedPublishers {
+                    slot,
+                    id,
+                    topic,
+                    answer,
+                },
+                Asker::Catchup(_, request) => Done::Answered {
+                    slot,
+                    topic,
+                    request,
+                    from,
+                    answer,
+                },
+                Asker::Keeper | Asker::Listing(_) => Done::Written,
             }
         });
     }

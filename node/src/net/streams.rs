@@ -65,8 +65,11 @@ impl Task {
 
     /// Keeps a frame that is signed for the topic, for those who ask for it later.
     pub(super) fn keep(&mut self, slot: Slot, topic: &TopicName, kept: Kept) {
-        if let Some(mesh) = self.meshes.get_mut(&slot) {
-            mesh.history.keep(topic, kept);
+        let (publisher, sequences) = (kept.publisher, kept.sequences.clone());
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        if let Err(error) = mesh.history.keep(topic, kept) {
+            tracing::warn!(%error, "a frame is not stored");
+            self.note_stored(slot, topic, publisher, None, &sequences, false);
         }
     }
 
@@ -263,6 +266,7 @@ impl Task {
     // ---- neighbours ----------------------------------------------------------------------------------------------
 
     pub(super) fn neighbour_subscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
+        self.topic_exists(slot, topic);
         let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) else {
             return;
         };

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::commands::OpenPublisher;
 use super::inlet::{Inlet, Notice};
-use super::link::{PublisherLink, PublisherState};
+use super::link::{PublisherLink, PublisherState, Stored};
 use crate::core::catchup::{Catchup, SessionId};
 use crate::core::stream::{Context, Inbox, Outbox};
 
@@ -17,14 +17,22 @@ use crate::core::stream::{Context, Inbox, Outbox};
 pub(super) struct Publishing {
     pub(super) outbox: Outbox,
     pub(super) link: Weak<PublisherLink>,
+    pub(super) stored: Option<Stored>,
     state: watch::Sender<PublisherState>,
 }
 
 impl Publishing {
-    pub(super) fn new(outbox: Outbox, link: &Arc<PublisherLink>, state: watch::Sender<PublisherState>) -> Self {
+    /// `stored`: what is published is stored, too.
+    pub(super) fn new(
+        outbox: Outbox,
+        link: &Arc<PublisherLink>,
+        stored: bool,
+        state: watch::Sender<PublisherState>,
+    ) -> Self {
         let publishing = Self {
             outbox,
             link: Arc::downgrade(link),
+            stored: stored.then(Stored::default),
             state,
         };
         publishing.tell();
@@ -39,14 +47,21 @@ impl Publishing {
             sent,
             acknowledged: sent - self.outbox.unacked(),
             acknowledged_by: self.outbox.acked_by(),
+            acknowledgements: self.outbox.acknowledged().collect(),
+            stored: self.stored.clone(),
         };
-        self.state
-            .send_if_modified(|old| std::mem::replace(old, state) != state);
+        self.state.send_if_modified(|old| {
+            let is_new = *old != state;
+            *old = state;
+            is_new
+        });
     }
 
     /// Everything that was published is acknowledged by every neighbour that subscribed.
     pub(super) fn is_flushed(&self) -> bool {
-        self.outbox.unacked() == 0 && self.outbox.gathered() == 0
+        let sent = self.outbox.next_sequence();
+        let is_stored = self.stored.as_ref().is_none_or(|stored| stored.next >= sent);
+        self.outbox.unacked() == 0 && self.outbox.gathered() == 0 && is_stored
     }
 }
 
@@ -62,6 +77,10 @@ pub(super) struct TopicState {
     pub(super) catchup: Option<Catchup>,
     /// When the inbox came: microseconds since the Unix epoch.
     pub(super) since_us: u64,
+    /// It is stored for others.
+    pub(super) kept: bool,
+    /// The session that fetches what it held before this node kept it.
+    pub(super) backfill: Option<SessionId>,
     /// The number of the last subscriber with history.
     sessions: u64,
     pub(super) publishing: Option<Publishing>,
@@ -81,6 +100,8 @@ impl TopicState {
             inbox: None,
             catchup: None,
             since_us: 0,
+            kept: false,
+            backfill: None,
             sessions: 0,
             publishing: None,
             opening: 0,
@@ -97,7 +118,11 @@ impl TopicState {
 
     /// Nobody here wants it any more.
     pub(super) fn is_idle(&self) -> bool {
-        self.inlets.is_empty() && self.publishing.is_none() && self.opening == 0 && self.reopening.is_empty()
+        self.inlets.is_empty()
+            && !self.kept
+            && self.publishing.is_none()
+            && self.opening == 0
+            && self.reopening.is_empty()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -27,6 +27,8 @@ use crate::types::Cursor;
 
 /// How long the frames of a new run wait for the last ones of the run before it.
 pub const RESTART_GRACE: Duration = Duration::from_secs(2);
+/// How long they wait if it is known that some are missing, so that those can be asked for.
+pub const RESTART_REPAIR: Duration = Duration::from_secs(10);
 /// Frames that wait for earlier ones, of all publishers of the topic.
 pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
 /// Bytes of those frames.

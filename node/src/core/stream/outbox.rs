@@ -290,10 +290,9 @@ impl Outbox {
         self.audience.acked_by(self.next_sequence)
     }
 
-    /// How many subscribed neighbours acknowledged this record.
-    #[must_use]
-    pub fn spread(&self, sequence: u64) -> usize {
-        self.audience.spread(sequence)
+    /// What each subscribed neighbour acknowledged.
+    pub fn acknowledged(&self) -> impl Iterator<Item = Range<u64>> {
+        self.audience.acknowledged()
     }
 
     /// Acknowledgements that meant nothing: of another run, of what was not sent, going back, or of no subscriber.

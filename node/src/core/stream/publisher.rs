@@ -10,7 +10,7 @@ use super::{
     ack::Pacer,
     chain::Chain,
     frame::Frame,
-    inbox::{Action, Counts, Load, RESTART_GRACE},
+    inbox::{Action, Counts, Load, RESTART_GRACE, RESTART_REPAIR},
     pulse::Pulse,
     reorder::{Released, Reorder},
 };
@@ -142,6 +142,7 @@ impl Publisher {
             out.push(Action::Resumed { publisher: self.id });
         }
         self.emit(incarnation, released, now, out);
+        self.expect_end(now, out);
         if self.has_ended(now) {
             self.conclude(now, out);
         }
@@ -224,6 +225,22 @@ impl Publisher {
             until: now + RESTART_GRACE,
         });
         self.pacer = Pacer::default();
+    }
+
+    /// If the new run tells where the run before ended, what is missing there can be asked for.
+    fn expect_end(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let (Some(Some(end)), Some(Ending { run, until })) = (self.current.opening, &mut self.ending) else {
+            return;
+        };
+        if end.incarnation == run.incarnation
+            && run.reorder.next().is_some()
+            && !run.reorder.is_expected(end.next_sequence)
+        {
+            let (incarnation, mut released) = (run.incarnation, vec![]);
+            *until = (*until).max(now + RESTART_REPAIR);
+            run.reorder.expect(end.next_sequence, now, &mut released);
+            self.emit(incarnation, released, now, out);
+        }
     }
 
     /// Whether nothing more is to be hoped for of the run that ends.

@@ -141,6 +141,11 @@ impl Reorder {
         self.drain(out);
     }
 
+    /// Whether it is known that the run goes so far.
+    pub(super) fn is_expected(&self, next: u64) -> bool {
+        self.known.is_some_and(|(known, _)| known >= next)
+    }
+
     /// Nobody has these: there is nothing to wait for.
     pub(super) fn lose(&mut self, lost: Range<u64>, out: &mut Vec<Released>) {
         self.lost.insert(lost.start, lost.end);

@@ -173,9 +173,9 @@ fn a_restart_that_names_its_predecessor_loses_nothing() {
     let mut clocked = received(&[(0, 0), (0, 2)]);
     clocked.receive(1_000, after(frame(6, 0), 5, 7), peer(RELAY));
     clocked.receive(2_000, frame(6, 1), peer(RELAY));
-    clocked.run_to(2_999);
+    clocked.run_to(10_999);
     assert_eq!(story(&mut clocked), "d5.0");
-    clocked.run_to(3_000);
+    clocked.run_to(11_000);
     assert_eq!(
         story(&mut clocked),
         "d5.0 g5.1-2 d5.2 g5.3-7 r6 d6.0 d6.1".trim_start_matches("d5.0 ")
