@@ -5,6 +5,7 @@ mod bad_records;
 mod cast;
 mod endings;
 mod feed;
+mod history;
 mod identities;
 mod keys;
 mod refusal;

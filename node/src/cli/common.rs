@@ -144,6 +144,36 @@ impl Member {
     ) -> Result<Self, Failure> {
         let credential = options.credential(&place.mesh, stop).await?;
         let node = spawn(builder(network, place.tickets.clone()), stop).await?;
+        Self::enter(node, place, credential, options, stop).await
+    }
+
+    /// Joins several meshes with one node. All passwords are found before it starts.
+    pub(crate) async fn join_all(
+        places: &[Place],
+        network: &NetworkOptions,
+        options: &MeshOptions,
+        stop: &Stop,
+    ) -> Result<Vec<Self>, Failure> {
+        let mut credentials = Vec::with_capacity(places.len());
+        for place in places {
+            credentials.push(options.credential(&place.mesh, stop).await?);
+        }
+        let tickets = places.iter().flat_map(|place| place.tickets.clone());
+        let node = spawn(builder(network, tickets), stop).await?;
+        let mut members = Vec::with_capacity(places.len());
+        for (place, credential) in places.iter().zip(credentials) {
+            members.push(Self::enter(node.clone(), place, credential, options, stop).await?);
+        }
+        Ok(members)
+    }
+
+    async fn enter(
+        node: Node,
+        place: &Place,
+        credential: Credential,
+        options: &MeshOptions,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
         let mesh = stop
             .or(node.join(place.mesh.clone(), credential))
             .await?
