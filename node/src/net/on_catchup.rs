@@ -41,7 +41,7 @@ impl Task {
                 return;
             };
             catchup.handle(input, Instant::now(), &mut actions);
-            for action in actions.drain(..).collect::<Vec<_>>() {
+            for action in std::mem::take(&mut actions) {
                 inputs.extend(self.perform_catchup(slot, topic, action));
             }
         }
