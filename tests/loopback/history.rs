@@ -10,7 +10,7 @@ use crate::cast::{Helper, LONG, WAIT_TIMEOUT, numbered, numbers, subscriber};
 
 const ADDRESS: &str = "history.example/coins";
 /// Real ticks; all 98,371 of them with the variable.
-const TICKS: usize = 5_000;
+pub(crate) const TICKS: usize = 5_000;
 const TICKS_VARIABLE: &str = "MAILLE_HISTORY_TICKS";
 /// What the project promises a late joiner.
 const LATEST_WITHIN: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ fn read(helper: &Helper, options: &[&str]) -> Ended {
     reader.args(helper.bootstrap()).args(options).run(TRAVEL)
 }
 
-fn assert_all(got: &[String], expected: &[String]) {
+pub(crate) fn assert_all(got: &[String], expected: &[String]) {
     let odd = got.iter().zip(expected).position(|(got, expected)| got != expected);
     assert_eq!((got.len(), odd), (expected.len(), None), "complete and in order");
 }

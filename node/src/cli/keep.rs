@@ -107,7 +107,7 @@ impl KeepArgs {
         }
         for positional in positional {
             let place = Place::of_mesh(positional, self.mesh.ticket.clone())?;
-            let topics = self.topic.iter().cloned().chain(place.topic.clone()).collect();
+            let topics: BTreeSet<TopicName> = self.topic.iter().cloned().chain(place.topic.clone()).collect();
             match kept.iter_mut().find(|kept| kept.place.mesh == place.mesh) {
                 // Whoever names a mesh and a topic in it wants the mesh.
                 Some(same) if same.topics.is_empty() || topics.is_empty() => {
