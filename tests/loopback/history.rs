@@ -9,13 +9,26 @@ use maille_tests::ticks;
 use crate::cast::{Helper, LONG, WAIT_TIMEOUT, numbered, numbers, subscriber};
 
 const ADDRESS: &str = "history.example/coins";
-/// Real ticks; all 98,371 of them with the variable.
-pub(crate) const TICKS: usize = 5_000;
+/// The symbols whose daily prices are the past here.
+const SYMBOLS: [&str; 2] = ["AAPL", "IBM"];
+/// So many recorded ticks are, instead: all 98,371 of them by command.
 const TICKS_VARIABLE: &str = "MAILLE_HISTORY_TICKS";
 /// What the project promises a late joiner.
 const LATEST_WITHIN: Duration = Duration::from_secs(2);
 /// For many ticks between unoptimised programs on a busy machine.
-const TRAVEL: Duration = Duration::from_secs(300);
+pub(crate) const TRAVEL: Duration = Duration::from_secs(300);
+
+/// Real prices of two symbols, one a line, the symbol second.
+pub(crate) fn prices() -> Vec<String> {
+    if let Ok(count) = std::env::var(TICKS_VARIABLE) {
+        return ticks::lines(count.parse().unwrap()).expect("a file of recorded ticks, if so many are wanted");
+    }
+    let days = std::fs::read_to_string(ticks::daily_file()).unwrap();
+    let wanted = |line: &&str| SYMBOLS.contains(&line.split(',').nth(1).unwrap_or_default());
+    let lines: Vec<String> = days.lines().filter(wanted).map(str::to_owned).collect();
+    assert!(lines.len() > 4_000, "{}", lines.len());
+    lines
+}
 
 /// A publisher that publishes these lines under their second field, to one subscriber at least.
 fn publisher(helper: &Helper, lines: &[String]) -> (User, Running) {
@@ -52,14 +65,14 @@ fn newest(lines: &[String]) -> Vec<String> {
 
 #[test]
 fn a_late_joiner_has_the_latest_of_two_symbols_though_the_publisher_is_dead() {
-    let Some(lines) = ticks::lines(1_000) else { return };
+    let lines = prices();
     let mut expected = newest(&lines);
     expected.sort_unstable();
     assert_eq!(expected.len(), 2);
     let helper = Helper::start();
     let (_holder, holding) = subscriber(ADDRESS, &helper, &[]);
     let (_user, publisher) = publisher(&helper, &lines);
-    holding.stdout_count(lines.len(), LONG);
+    holding.stdout_count(lines.len(), TRAVEL);
     publisher.kill();
     let user = User::new();
     let joiner = user.maille(["sub", ADDRESS, "--latest"]).args(LOOPBACK);
@@ -74,20 +87,22 @@ fn a_late_joiner_has_the_latest_of_two_symbols_though_the_publisher_is_dead() {
     // It goes on with what follows, and with nothing in between.
     joiner.signal("INT");
     assert_eq!(joiner.wait(SOON).expect(130).stdout.len(), 2);
-    assert_eq!(read(&helper, &["--last", "3"]).expect(0).text(), lines[997..]);
+    assert_eq!(
+        read(&helper, &["--last", "3"]).expect(0).text(),
+        lines[lines.len() - 3..]
+    );
 }
 
 #[test]
 fn all_of_the_past_comes_byte_for_byte_from_an_ordinary_member() {
-    let count = std::env::var(TICKS_VARIABLE).map_or(TICKS, |count| count.parse().unwrap());
-    let Some(lines) = ticks::lines(count) else { return };
+    let lines = prices();
     let helper = Helper::start();
     let (_holder, holding) = subscriber(ADDRESS, &helper, &[]);
     let (_user, publisher) = publisher(&helper, &lines);
     holding.stdout_count(lines.len(), TRAVEL);
     publisher.kill();
     let ended = read(&helper, &["--all"]).expect(0);
-    eprintln!("{count} ticks of the past in {:?}", ended.took);
+    eprintln!("{} real prices of the past in {:?}", lines.len(), ended.took);
     assert_all(&ended.text(), &lines);
     assert_eq!(ended.last_word(), ended.stderr[0], "only that it is subscribed");
 }

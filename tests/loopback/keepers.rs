@@ -4,8 +4,8 @@ use maille_tests::processes::{LOOPBACK, Running, SOON, User};
 use maille_tests::ticks;
 use serde_json::Value;
 
-use crate::cast::{Helper, LONG, WAIT_TIMEOUT};
-use crate::history::{TICKS, assert_all};
+use crate::cast::{Helper, LONG, WAIT_TIMEOUT, subscriber};
+use crate::history::{TRAVEL, assert_all, prices};
 
 const MESH: &str = "kept.example";
 const ADDRESS: &str = "kept.example/coins";
@@ -22,35 +22,39 @@ fn keep(user: &User, helper: &Helper, options: &[&str]) -> Running {
 }
 
 /// Publishes lines on a topic to their end.
-fn publish(helper: &Helper, address: &str, lines: &[String]) {
+fn publish(helper: &Helper, address: &str, lines: &[String], neighbours: usize) {
     let user = User::new();
-    let publisher = user.maille(["pub", address, "--key-field", "2"]).args(WAIT_TIMEOUT);
-    let publisher = publisher.args(LOOPBACK).args(helper.bootstrap());
-    let published = publisher.input(ticks::input(lines)).run(LONG).expect(0);
-    let last = format!("published {} records to 1 neighbour", lines.len());
-    assert_eq!(published.last_word(), last, "{published}");
+    let count = neighbours.to_string();
+    let publisher = user.maille(["pub", address, "--key-field", "2", "--wait-for", &count]);
+    let publisher = publisher.args(WAIT_TIMEOUT).args(LOOPBACK).args(helper.bootstrap());
+    let published = publisher.input(ticks::input(lines)).run(TRAVEL).expect(0);
+    let last = format!("published {} records to {neighbours} neighbour", lines.len());
+    assert!(published.last_word().starts_with(&last), "{published}");
 }
 
 #[test]
 fn a_keeper_that_was_killed_gives_all_of_it_byte_for_byte() {
-    let Some(lines) = ticks::lines(TICKS) else { return };
+    let lines = prices();
     let helper = Helper::start();
     let user = User::new();
     let keeper = keep(&user, &helper, &[]);
-    publish(&helper, ADDRESS, &lines);
-    assert_eq!(keeper.stdout_line("maille://", SOON), ADDRESS);
+    // Somebody is interested, so that there is such a topic, and leaves again.
+    let (_reader, reading) = subscriber(ADDRESS, &helper, &[]);
+    assert_eq!(keeper.stdout_line("maille://", LONG), ADDRESS);
+    publish(&helper, ADDRESS, &lines, 2);
+    reading.kill();
     // Nobody but the keeper has it any more, and what it acknowledged it may lose no more.
-    wait_until_stored(&helper);
+    assert_stored(&helper, lines.len());
     keeper.kill();
-    let keeper = keep(&user, &helper, &["--json"]);
+    let keeper = keep(&user, &helper, &["--json", "--topic", "coins"]);
     keeper.stdout_line(
         "{\"event\":\"keeping\",\"mesh\":\"kept.example\",\"topic\":\"coins\"}",
         SOON,
     );
     let reader = User::new();
     let read = reader.maille(["sub", ADDRESS, "--all", "--no-follow"]).args(LOOPBACK);
-    let ended = read.args(helper.bootstrap()).run(LONG).expect(0);
-    eprintln!("{TICKS} ticks from a keeper in {:?}", ended.took);
+    let ended = read.args(helper.bootstrap()).run(TRAVEL).expect(0);
+    eprintln!("{} real prices from a keeper in {:?}", lines.len(), ended.took);
     assert_all(&ended.text(), &lines);
     keeper.signal("INT");
     let _ = keeper.wait(SOON).expect(130);
@@ -59,14 +63,36 @@ fn a_keeper_that_was_killed_gives_all_of_it_byte_for_byte() {
     let _ = keeper.wait(SOON).expect(0);
 }
 
-/// Until the list of topics says that a keeper holds all of it.
-fn wait_until_stored(helper: &Helper) {
+#[test]
+#[ignore = "a keeper of all does not go on yet with the topics of its own log"]
+fn a_keeper_of_all_goes_on_with_what_it_kept() {
+    let helper = Helper::start();
+    let user = User::new();
+    let keeper = keep(&user, &helper, &["--topic", "coins"]);
+    publish(&helper, ADDRESS, &["a,BTC,1".to_owned()], 1);
+    keeper.kill();
+    let keeper = keep(&user, &helper, &[]);
+    assert_eq!(keeper.stdout_line("maille://", SOON), ADDRESS);
+}
+
+#[test]
+#[ignore = "a keeper of all does not hear yet of a topic that somebody publishes on and nobody subscribed to"]
+fn a_keeper_of_all_is_subscriber_enough_for_a_publisher() {
+    let helper = Helper::start();
+    let user = User::new();
+    let keeper = keep(&user, &helper, &[]);
+    publish(&helper, ADDRESS, &["a,BTC,1".to_owned()], 1);
+    assert_eq!(keeper.stdout_line("maille://", SOON), ADDRESS);
+}
+
+/// The list of topics says that a keeper holds all of it.
+fn assert_stored(helper: &Helper, records: usize) {
     let topics = list(helper);
     assert_eq!(topics.len(), 1, "{topics:?}");
     let publisher = &topics[0]["publishers"][0];
     assert_eq!(
         (&topics[0]["topic"], &topics[0]["kept"], &publisher["sequence"]),
-        (&"coins".into(), &true.into(), &(TICKS - 1).into()),
+        (&"coins".into(), &true.into(), &(records - 1).into()),
         "{topics:?}"
     );
 }
@@ -91,8 +117,8 @@ fn topics_are_listed_with_who_publishes_and_whether_they_are_kept() {
     let other = other.args(helper.bootstrap()).start();
     other.stderr_line("subscribed to ", SOON);
     let lines = ["a,BTC,1", "b,ETH,2"].map(str::to_owned);
-    publish(&helper, ADDRESS, &lines);
-    publish(&helper, "kept.example/other", &lines);
+    publish(&helper, ADDRESS, &lines, 1);
+    publish(&helper, "kept.example/other", &lines, 1);
     other.stdout_count(2, LONG);
     let asker = User::new();
     let topics = || asker.maille(["topics", MESH]).args(LOOPBACK).args(helper.bootstrap());
