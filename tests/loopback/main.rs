@@ -5,12 +5,15 @@ mod bad_records;
 mod cast;
 mod endings;
 mod feed;
+mod history;
 mod identities;
+mod keepers;
 mod keys;
 #[cfg(unix)]
 mod ports_and_rights;
 #[cfg(target_os = "linux")]
 mod prompt;
+mod kills;
 mod refusal;
 mod search;
 mod secrets;
