@@ -12,3 +12,4 @@ mod proxy;
 mod siege;
 mod silence;
 mod strangers;
+mod wcf;

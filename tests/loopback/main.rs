@@ -9,9 +9,15 @@ mod history;
 mod identities;
 mod keepers;
 mod keys;
+#[cfg(unix)]
+mod ports_and_rights;
+#[cfg(target_os = "linux")]
+mod prompt;
 mod kills;
 mod refusal;
+mod search;
 mod secrets;
+mod secrets_in_memory;
 mod small_commands;
 mod tickers;
 mod tickets;

@@ -167,6 +167,7 @@ impl Task {
             .collect();
         for topic in topics {
             self.inbox_hears(slot, &topic, inbox::Input::Leaving);
+            self.release_all_acks(slot, &topic);
         }
         self.send_acks();
         let Some(mesh) = self.meshes.remove(&slot) else { return };
@@ -431,6 +432,7 @@ impl Task {
             }
             for topic in &silent {
                 self.inbox_hears(slot, topic, inbox::Input::Leaving);
+                self.release_all_acks(slot, topic);
             }
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;

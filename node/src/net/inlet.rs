@@ -205,6 +205,11 @@ impl Inlet {
         self.give(&Notice::CaughtUp);
     }
 
+    /// Whether it is live, wants everything, and has not read for long. The notice of room comes when it has.
+    pub(crate) fn is_crowded(&self) -> bool {
+        matches!((self.delivery, &self.phase), (Delivery::Ordered, Phase::Live(_))) && !self.has_room()
+    }
+
     /// Hands over a record of the past.
     pub(crate) fn give_past(&mut self, record: Incoming) {
         if let Phase::History(_, runs) = &mut self.phase {

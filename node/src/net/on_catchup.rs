@@ -235,12 +235,18 @@ impl Task {
 
     /// Subscribers have room again.
     pub(super) fn on_room(&mut self) {
-        let mut reopened = Vec::new();
+        let (mut reopened, mut released) = (Vec::new(), Vec::new());
         for (slot, mesh) in &self.meshes {
             for (topic, state) in &mesh.topics {
+                if state.held_until.is_some() {
+                    released.push((*slot, topic.clone()));
+                }
                 let sessions = state.inlets.iter().filter(|inlet| inlet.has_room());
                 reopened.extend(sessions.filter_map(|inlet| Some((*slot, topic.clone(), inlet.session()?))));
             }
+        }
+        for (slot, topic) in released {
+            self.release_acks(slot, &topic, Instant::now());
         }
         for (slot, topic, session) in reopened {
             self.catchup_hears(slot, &topic, Input::Room { session, open: true });

@@ -1,6 +1,7 @@
 //! Between gossip and `core/stream`: frames in and out, deliveries to subscribers, acknowledgements both ways.
 
-use std::time::{Instant, SystemTime};
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -16,6 +17,9 @@ use crate::core::catchup::{self, Run};
 use crate::core::stream::{self, Blame, Frame, inbox, outbox};
 use crate::store::Kept;
 use crate::types::TopicName;
+
+/// How long an acknowledgement waits for a subscriber of this node that has not read for long.
+const ACK_HOLD: Duration = Duration::from_millis(250);
 
 /// How far clocks may be apart, in microseconds: until then a frame that has expired is passed on all the same.
 const EXPIRY_DOUBT_US: u64 = 30_000_000;
@@ -165,13 +169,14 @@ impl Task {
                     incarnation,
                     next,
                 } => {
-                    let acks = mesh.acks.entry(publisher).or_default();
-                    acks.retain(|ack| ack.topic != topic.as_str());
-                    acks.push(Ack {
-                        topic: topic.to_string(),
-                        incarnation,
-                        next,
-                    });
+                    // A subscriber that is far behind has a moment to read: a publisher that is slowed down a little loses
+                    // less than a subscriber that misses something.
+                    if !state.held_acks.is_empty() || state.inlets.iter().any(|inlet| inlet.is_crowded()) {
+                        state.held_until.get_or_insert_with(|| Instant::now() + ACK_HOLD);
+                        state.held_acks.insert(publisher, (incarnation, next));
+                    } else {
+                        acknowledge(&mut mesh.acks, topic, publisher, incarnation, next);
+                    }
                 }
                 inbox::Action::Penalise { peer, why } => {
                     tracing::debug!(%peer, ?why, "a neighbour brings too much");
@@ -263,6 +268,26 @@ impl Task {
         self.receive(slot, me, topic, wire);
     }
 
+    /// Sends acknowledgements that waited for a subscriber, whatever it does: it goes.
+    pub(super) fn release_all_acks(&mut self, slot: Slot, topic: &TopicName) {
+        self.release_acks(slot, topic, Instant::now() + ACK_HOLD);
+    }
+
+    /// Sends acknowledgements that waited for a subscriber, if it has read, or waited long enough.
+    pub(super) fn release_acks(&mut self, slot: Slot, topic: &TopicName, now: Instant) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let Some(state) = mesh.topics.get_mut(topic) else {
+            return;
+        };
+        let is_due = state.held_until.is_some_and(|until| until <= now);
+        if is_due || !state.inlets.iter().any(|inlet| inlet.is_crowded()) {
+            state.held_until = None;
+            for (publisher, (incarnation, next)) in state.held_acks.drain() {
+                acknowledge(&mut mesh.acks, topic, publisher, incarnation, next);
+            }
+        }
+    }
+
     // ---- neighbours ----------------------------------------------------------------------------------------------
 
     pub(super) fn neighbour_subscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
@@ -326,11 +351,28 @@ impl Task {
             state.next_deadline().is_some_and(|at| at <= now).then(|| topic.clone())
         };
         for topic in mesh.topics.iter().filter_map(due).collect::<Vec<_>>() {
+            self.release_acks(slot, &topic, now);
             self.inbox_hears(slot, &topic, inbox::Input::TimedOut);
             self.catchup_hears(slot, &topic, catchup::Input::TimedOut);
             self.outbox_hears(slot, &topic, [outbox::Input::TimedOut { now_us: unix_us() }]);
         }
     }
+}
+
+fn acknowledge(
+    acks: &mut HashMap<PeerId, Vec<Ack>>,
+    topic: &TopicName,
+    publisher: PeerId,
+    incarnation: u64,
+    next: u64,
+) {
+    let acks = acks.entry(publisher).or_default();
+    acks.retain(|ack| ack.topic != topic.as_str());
+    acks.push(Ack {
+        topic: topic.to_string(),
+        incarnation,
+        next,
+    });
 }
 
 pub(super) fn incoming(delivery: stream::Delivery) -> Incoming {

@@ -1,6 +1,6 @@
 //! One topic this node is on: its subscribers, its publisher, and the streams between them and gossip.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -90,6 +90,9 @@ pub(super) struct TopicState {
     pub(super) reopening: Vec<OpenPublisher>,
     /// Neighbours that are subscribed.
     pub(super) subscribed: HashSet<PeerId>,
+    /// Acknowledgements that wait for a subscriber to read, by publisher; and until when at most.
+    pub(super) held_acks: HashMap<PeerId, (u64, u64)>,
+    pub(super) held_until: Option<Instant>,
 }
 
 impl TopicState {
@@ -107,6 +110,8 @@ impl TopicState {
             opening: 0,
             reopening: Vec::new(),
             subscribed,
+            held_acks: HashMap::new(),
+            held_until: None,
         }
     }
 
@@ -132,7 +137,8 @@ impl TopicState {
             .as_ref()
             .and_then(|publishing| publishing.outbox.next_deadline());
         let catchup = self.catchup.as_ref().and_then(Catchup::next_deadline);
-        inbox.into_iter().chain(outbox).chain(catchup).min()
+        let others = [catchup, self.held_until].into_iter().flatten();
+        inbox.into_iter().chain(outbox).chain(others).min()
     }
 
     pub(super) fn deliver(&mut self, delivery: &Notice) {

@@ -27,6 +27,8 @@ use super::{
 /// Not of the slowest, which must not slow others; nor of the fastest alone: where all share one machine or uplink, the
 /// others would fall behind without bound.
 pub const WINDOW_FRAMES: u64 = 256;
+/// Bytes of frames that it may be ahead of them, but for one frame: less than fills a subscriber's inbox.
+pub const WINDOW_BYTES: u64 = 4 * 1_024 * 1_024;
 /// How long a shut window waits for its neighbours before one more frame leaves: its acknowledgement shows whether
 /// an earlier one was lost.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -141,8 +143,11 @@ pub struct Outbox {
     batch: Batch,
     heads: Heads,
     audience: Audience,
-    /// Where the last frames end, the latest last; at most [`WINDOW_FRAMES`] of them, which is all the window counts.
-    ends: VecDeque<u64>,
+    /// Where the last frames end, and how many bytes were sent before them; the latest last. At most [`WINDOW_FRAMES`] of
+    /// them, which is all the window counts.
+    ends: VecDeque<(u64, u64)>,
+    /// Bytes of all frames.
+    sent_bytes: u64,
     gate: Gate,
     acks_ignored: u64,
 }
@@ -183,6 +188,7 @@ impl Outbox {
             heads: Heads::default(),
             audience: Audience::default(),
             ends: VecDeque::new(),
+            sent_bytes: 0,
             gate: Gate::Open,
             acks_ignored: 0,
         }
@@ -343,7 +349,8 @@ impl Outbox {
                 if self.ends.len() as u64 == WINDOW_FRAMES {
                     self.ends.pop_front();
                 }
-                self.ends.push_back(end);
+                self.ends.push_back((end, self.sent_bytes));
+                self.sent_bytes += frame.wire.len() as u64;
                 if self.gate == Gate::Probing {
                     // Spent. It shuts again, for another while.
                     self.gate = Gate::Open;
@@ -407,8 +414,8 @@ impl Outbox {
     }
 
     fn move_gate(&mut self, now: Instant) {
-        let ahead = self.audience.pace().map_or(0, |pace| self.ahead_of(pace));
-        if ahead < WINDOW_FRAMES {
+        let (frames, bytes) = self.audience.pace().map_or((0, 0), |pace| self.ahead_of(pace));
+        if frames < WINDOW_FRAMES && bytes < WINDOW_BYTES {
             self.gate = Gate::Open;
         } else if self.gate == Gate::Open {
             self.gate = Gate::Shut(now + STALL_TIMEOUT);
@@ -417,11 +424,13 @@ impl Outbox {
 
     /// Frames that the fastest neighbour has not acknowledged.
     fn in_flight(&self) -> u64 {
-        self.audience.lead().map_or(0, |lead| self.ahead_of(lead))
+        self.audience.lead().map_or(0, |lead| self.ahead_of(lead).0)
     }
 
-    /// Frames that end above this sequence number.
-    fn ahead_of(&self, acked: u64) -> u64 {
-        (self.ends.len() - self.ends.partition_point(|end| *end <= acked)) as u64
+    /// Frames that end above this sequence number, and their bytes.
+    fn ahead_of(&self, acked: u64) -> (u64, u64) {
+        let below = self.ends.partition_point(|(end, _)| *end <= acked);
+        let bytes = self.ends.get(below).map_or(0, |(_, before)| self.sent_bytes - before);
+        ((self.ends.len() - below) as u64, bytes)
     }
 }
