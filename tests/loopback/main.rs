@@ -9,11 +9,11 @@ mod history;
 mod identities;
 mod keepers;
 mod keys;
+mod kills;
 #[cfg(unix)]
 mod ports_and_rights;
 #[cfg(target_os = "linux")]
 mod prompt;
-mod kills;
 mod refusal;
 mod search;
 mod secrets;
