@@ -64,7 +64,6 @@ fn a_keeper_that_was_killed_gives_all_of_it_byte_for_byte() {
 }
 
 #[test]
-#[ignore = "a keeper of all does not go on yet with the topics of its own log"]
 fn a_keeper_of_all_goes_on_with_what_it_kept() {
     let helper = Helper::start();
     let user = User::new();
@@ -76,7 +75,6 @@ fn a_keeper_of_all_goes_on_with_what_it_kept() {
 }
 
 #[test]
-#[ignore = "a keeper of all does not hear yet of a topic that somebody publishes on and nobody subscribed to"]
 fn a_keeper_of_all_is_subscriber_enough_for_a_publisher() {
     let helper = Helper::start();
     let user = User::new();

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::error::KeepError;
 use super::listing::Asker;
-use super::task::Task;
+use super::task::{Done, Task};
 use super::{Slot, link};
 use crate::core::catchup::wire::Request;
 use crate::core::catchup::{Input, SessionId};
@@ -66,6 +66,7 @@ impl Task {
         for peer in self.neighbours_of(slot) {
             self.look_for_topics(slot, peer);
         }
+        self.look_into_log(slot);
         Ok(link)
     }
 
@@ -73,6 +74,16 @@ impl Task {
         let mesh = self.meshes.get(&slot);
         mesh.map(|mesh| mesh.reached.keys().copied().collect())
             .unwrap_or_default()
+    }
+
+    /// A keeper of all topics goes on with those it kept before.
+    fn look_into_log(&mut self, slot: Slot) {
+        let Some(mesh) = self.meshes.get(&slot) else { return };
+        let own = mesh.history.topics(None);
+        self.jobs.spawn(async move {
+            let kept = own.await.unwrap_or_default();
+            Done::Kept { slot, kept }
+        });
     }
 
     /// A keeper of all topics asks a neighbour which there are.

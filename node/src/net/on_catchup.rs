@@ -1,6 +1,6 @@
 //! Between members and `core/catchup`: questions and answers about the past, repair of what is missing, digests of heads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use libp2p::PeerId;
@@ -12,7 +12,7 @@ use super::listing::Asker;
 use super::streams::incoming;
 use super::task::{Done, Task};
 use super::{Slot, history};
-use crate::core::catchup::wire::{Request, write_busy, write_topics};
+use crate::core::catchup::wire::{Request, TopicHeld, write_busy, write_topics};
 use crate::core::catchup::{
     Action, Answer, Catchup, Fault, InboundId, Input, Question, RequestId, ResponderAction, ResponderInput, Run,
     SessionId,
@@ -415,9 +415,12 @@ impl Task {
                 });
             }
             Request::Topics(after) => {
-                let topics = mesh.history.topics(after);
+                let names: Vec<TopicName> = mesh.topics.keys().cloned().collect();
+                let topics = mesh.history.topics(after.clone());
                 self.jobs.spawn(async move {
-                    let bytes = topics.await.map(write_topics);
+                    let bytes = topics
+                        .await
+                        .map(|held| write_topics(with_names(held, names, after.as_ref())));
                     let bytes = bytes.inspect_err(|error| tracing::warn!(%error, "history cannot be read"));
                     Done::Served {
                         slot,
@@ -459,4 +462,18 @@ fn words(fault: Fault) -> &'static str {
         Fault::Forged => "it gives frames that their publisher did not sign",
         Fault::Endless => "it says without end that there is more",
     }
+}
+
+/// Topics of which something is held, and those this node is on: a publisher has some before it holds anything.
+fn with_names(held: Vec<TopicHeld>, names: Vec<TopicName>, after: Option<&TopicName>) -> Vec<TopicHeld> {
+    let empty = |name: TopicName| TopicHeld {
+        name,
+        publishers: 0,
+        newest_us: 0,
+        kept: false,
+    };
+    let names = names.into_iter().filter(|name| after.is_none_or(|after| name > after));
+    let all = names.map(empty).chain(held).map(|held| (held.name.clone(), held));
+    // What is held comes later, and counts.
+    all.collect::<BTreeMap<_, _>>().into_values().collect()
 }

@@ -116,6 +116,8 @@ pub(super) enum Done {
     },
     /// This node's own topics, for a list.
     Listed { slot: Slot, id: u64, held: Vec<TopicHeld> },
+    /// The topics that a keeper kept before.
+    Kept { slot: Slot, kept: Vec<TopicHeld> },
     /// Somebody's publishers of one topic, for a list.
     ListedPublishers {
         slot: Slot,
@@ -212,6 +214,7 @@ impl Task {
                 answer,
             }) => self.on_answer(slot, &topic, request, from, answer),
             Ok(Done::Listed { slot, id, held }) => self.listed(slot, id, None, held),
+            Ok(Done::Kept { slot, kept }) => kept.iter().for_each(|held| self.topic_exists(slot, &held.name)),
             Ok(Done::ListedPublishers {
                 slot,
                 id,
