@@ -34,6 +34,8 @@ pub(crate) struct Diary {
     pub(crate) unanswered: bool,
     /// It chose single records of the past: holes there are none.
     picks: bool,
+    /// Where that ended.
+    picked: BTreeMap<PeerId, (u64, u64)>,
     /// What was wrong.
     pub(crate) faults: Vec<String>,
     position: Position,
@@ -43,7 +45,9 @@ pub(crate) struct Diary {
 
 /// What a record of a run says.
 pub(crate) fn payload(run: Run, sequence: u64) -> String {
-    format!("{}/{}/{sequence}", run.publisher, run.incarnation)
+    let mut hasher = DefaultHasher::new();
+    (run, sequence).hash(&mut hasher);
+    format!("{sequence}: {:016x}", hasher.finish())
 }
 
 impl Diary {
@@ -57,6 +61,7 @@ impl Diary {
             caught_up: *start == Start::Now,
             unanswered: false,
             picks: *start == Start::Latest,
+            picked: BTreeMap::new(),
             faults: vec![],
             position: match start {
                 Start::After(position) => position.clone(),
@@ -70,8 +75,11 @@ impl Diary {
         self.spans.get(publisher).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn publishers(&self) -> impl Iterator<Item = &PeerId> {
-        self.spans.keys()
+    /// From where on it heard of a publisher without a choice: the run and the sequence number.
+    pub(crate) fn began(&self, publisher: &PeerId) -> Option<(u64, u64)> {
+        let first = self.spans(publisher).first();
+        let first = first.map(|first| (first.run.incarnation, first.sequences.start));
+        self.picked.get(publisher).copied().or(first)
     }
 
     pub(crate) fn gaps(&self) -> impl Iterator<Item = &Span> {
@@ -88,7 +96,7 @@ impl Diary {
     }
 
     pub(crate) fn write(&mut self, heard: &Heard) {
-        format!("{heard:?}").hash(&mut self.hasher);
+        heard.hash(&mut self.hasher);
         match heard {
             Heard::Record { run, sequence, payload: said } => {
                 self.records += 1;
@@ -107,7 +115,13 @@ impl Diary {
             Heard::Unanswered => self.unanswered = true,
             Heard::CaughtUp => {
                 self.caught_up = true;
-                self.picks = false;
+                if std::mem::take(&mut self.picks) {
+                    let last = |(publisher, spans): (&PeerId, &Vec<Span>)| {
+                        let last = spans.last()?;
+                        Some((*publisher, (last.run.incarnation, last.sequences.end)))
+                    };
+                    self.picked = self.spans.iter().filter_map(last).collect();
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ fn hardships(seed: u64) -> bool {
     let verdict = &outcome.verdict;
     eprintln!(
         "seed {seed}: {} records of {} runs, {} nodes came, {} left; {} messages lost, {} doubled; {} subscribers heard {}, \
-         missed {} silently, {} reported, {} of them falsely; {} events in {:.1} s; digest {:016x}",
+         missed {} silently, {} reported, {} of them falsely, {} before they began; {} events in {:.1} s; digest {:016x}",
         outcome.published,
         outcome.runs,
         outcome.came,
@@ -49,6 +49,7 @@ fn hardships(seed: u64) -> bool {
         verdict.silent,
         verdict.gaps,
         verdict.false_gaps,
+        verdict.late,
         outcome.events,
         begun.elapsed().as_secs_f64(),
         verdict.digest,

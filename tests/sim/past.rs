@@ -85,7 +85,19 @@ impl World {
                 let next = self.heads(node);
                 return Some(Input::Live { session, next });
             }
-            Action::CaughtUp { session, reached } => self.reader(node, session)?.go_live(reached),
+            Action::CaughtUp {
+                session,
+                reached,
+                claimed,
+            } => {
+                let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
+                let input = inbox::Input::Reached {
+                    reached: reached.iter().map(place).collect(),
+                    claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
+                };
+                self.reader(node, session)?.go_live(reached);
+                self.inbox_hears(node, input);
+            }
             Action::Hand { frame, from } => {
                 let held = kept(&frame);
                 self.keep(node, &held);

@@ -12,7 +12,7 @@ use maille::{
 use super::{diary::Diary, queue::Us};
 
 /// What a subscriber hears.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) enum Heard {
     Record { run: Run, sequence: u64, payload: Bytes },
     Gap { run: Run, from: u64, to: u64 },

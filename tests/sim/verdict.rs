@@ -2,6 +2,7 @@
 //! subscriber began. That it was told in order and once is in its diary.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     ops::Range,
@@ -31,6 +32,9 @@ pub(crate) struct Verdict {
     pub(crate) silent: u64,
     /// Records that are held, but were reported as missing.
     pub(crate) false_gaps: u64,
+    /// Records that were not heard because a subscriber who wanted what is new met their run later. What many hold
+    /// counts as often.
+    pub(crate) late: u64,
     /// What was wrong, in words.
     pub(crate) faults: Vec<String>,
     /// The same in every run of one seed.
@@ -103,10 +107,11 @@ impl World {
                 continue;
             }
             let spans = reader.diary.spans(&run.publisher);
-            let from = self.begins(reader, *run, spans);
+            let (from, due) = self.begins(reader, *run);
             let (heard, missing) = (told(spans, *run, true), told(spans, *run, false));
             let mut lacking: Vec<Range<u64>> = vec![];
             for range in held {
+                verdict.late += range.end.min(from).saturating_sub(range.start.max(due));
                 let wanted = range.start.max(from)..range.end;
                 if wanted.is_empty() {
                     continue;
@@ -131,27 +136,27 @@ impl World {
         times.get(usize::try_from(sequence).ok()?).copied()
     }
 
-    /// From where on a reader wants a run.
-    fn begins(&self, reader: &Reader, run: Run, spans: &[Span]) -> u64 {
-        match &reader.start {
-            Start::All => 0,
-            Start::After(position) => match position.next(&run.publisher) {
-                None => 0,
-                Some(next) if next.incarnation == run.incarnation => next.sequence,
-                Some(next) if next.incarnation < run.incarnation => 0,
-                Some(_) => u64::MAX,
-            },
-            // By what it heard, and by when it came: the earlier of them.
-            _ => {
-                let began = match spans.first() {
-                    Some(first) if first.run.incarnation == run.incarnation => first.sequences.start,
-                    Some(first) if first.run.incarnation < run.incarnation => 0,
-                    _ => u64::MAX,
-                };
-                let times = self.published.get(&run).map_or(&[][..], |run| &run.times);
-                let due = times.partition_point(|at| *at < reader.joined + BEGUN_AFTER) as u64;
-                began.min(due)
+    /// From where on a reader wants a run, and from where on one that heard of it at once would.
+    fn begins(&self, reader: &Reader, run: Run) -> (u64, u64) {
+        let in_run = |(incarnation, next): (u64, u64)| match incarnation.cmp(&run.incarnation) {
+            Ordering::Less => 0,
+            Ordering::Equal => next,
+            Ordering::Greater => u64::MAX,
+        };
+        let asked = match &reader.start {
+            Start::All => Some(0),
+            Start::After(position) => {
+                let next = position.next(&run.publisher);
+                Some(next.map_or(0, |next| in_run((next.incarnation, next.sequence))))
             }
+            _ => None,
+        };
+        if let Some(asked) = asked {
+            return (asked, asked);
         }
+        let began = reader.diary.began(&run.publisher).map_or(u64::MAX, in_run);
+        let times = self.published.get(&run).map_or(&[][..], |run| &run.times);
+        let due = times.partition_point(|at| *at < reader.joined + BEGUN_AFTER) as u64;
+        (began, due.min(began))
     }
 }

@@ -91,7 +91,20 @@ impl Task {
                 let next = self.heads(slot, topic);
                 return Some(Input::Live { session, next });
             }
-            Action::CaughtUp { session, reached } => self.inlet(slot, topic, session)?.go_live(reached),
+            Action::CaughtUp {
+                session,
+                reached,
+                claimed,
+            } => {
+                let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
+                let input = inbox::Input::Reached {
+                    reached: reached.iter().map(place).collect(),
+                    claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
+                };
+                // First, for the inbox may have what comes next.
+                self.inlet(slot, topic, session)?.go_live(reached);
+                self.inbox_hears(slot, topic, input);
+            }
             Action::Hand { frame, from } => {
                 self.counters.frames_repaired.add(1);
                 self.keep(slot, topic, history::kept(&frame));

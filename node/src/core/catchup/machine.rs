@@ -67,6 +67,7 @@ impl Catchup {
                     out.push(Action::CaughtUp {
                         session,
                         reached: vec![],
+                        claimed: None,
                     });
                 }
             }

@@ -47,6 +47,8 @@ pub(super) struct Session {
     ends: BTreeMap<Run, u64>,
     live: BTreeMap<Run, u64>,
     answered: BTreeSet<PeerId>,
+    /// Nobody but the local store answered.
+    is_unanswered: bool,
     /// There is more to let out at once.
     again: bool,
 }
@@ -98,6 +100,7 @@ impl Session {
             ends: BTreeMap::new(),
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
+            is_unanswered: true,
             again: false,
         }
     }
@@ -173,7 +176,8 @@ impl Session {
     fn asked(&mut self, answered: BTreeSet<PeerId>, world: &mut World<'_>) {
         let me = world.asker.me();
         if matches!(self.phase, Phase::Asking(_)) {
-            if !answered.iter().any(|peer| *peer != me) {
+            self.is_unanswered = answered.iter().all(|peer| *peer == me);
+            if self.is_unanswered {
                 world.out.push(Action::Unanswered { session: self.id });
             }
             self.answered = answered;
@@ -379,8 +383,28 @@ impl Session {
             let end = reached.entry(*run).or_default();
             *end = (*next).max(*end);
         }
+        // The subscriber was there, whoever may know it now.
+        if let Wanted::After(position) = &self.start {
+            for next in position.cursors() {
+                let run = Run {
+                    publisher: next.publisher,
+                    incarnation: next.incarnation,
+                };
+                let end = reached.entry(run).or_default();
+                *end = next.sequence.max(*end);
+            }
+        }
+        let is_told = match self.start {
+            Wanted::Nothing => false,
+            // Who wants only the newest does not want all of a run that nobody told of.
+            Wanted::Last(_) | Wanted::Latest => !self.is_unanswered,
+            Wanted::All | Wanted::Since(_) | Wanted::After(_) => true,
+        };
+        let unheard = self.ends.iter().filter(|(run, _)| !reached.contains_key(run));
+        let unheard = unheard.map(|(run, end)| (*run, *end)).collect();
         out.push(Action::CaughtUp {
             session: self.id,
+            claimed: is_told.then_some(unheard),
             reached: reached.into_iter().collect(),
         });
         self.phase = Phase::Over;

@@ -14,8 +14,8 @@ use super::{
 
 /// Publishers remembered on one topic; the one silent for longest is forgotten for another.
 pub const PUBLISHERS_MAX: usize = 1_024;
-/// Runs of one publisher: the current one, and the one before while it ends.
-pub const RUNS_MAX: usize = 2;
+/// Runs of one publisher: the current one, and those before it while they end.
+pub const RUNS_MAX: usize = 8;
 /// A neighbour may bring one new publisher or run in this time ...
 pub const NEWCOMER_INTERVAL: Duration = Duration::from_secs(6);
 /// ... and this many at once: a subscriber whose only neighbour is on a busy topic meets all of its publishers through
