@@ -54,7 +54,7 @@ fn hardships(seed: u64) -> bool {
         begun.elapsed().as_secs_f64(),
         verdict.digest,
     );
-    for fault in verdict.faults.iter().take(10) {
+    for fault in verdict.faults.iter().take(40) {
         eprintln!("  {fault}");
     }
     verdict.faults.is_empty() && verdict.false_gaps == 0

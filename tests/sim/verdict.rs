@@ -126,7 +126,9 @@ impl World {
             for lost in silent {
                 let published = |at: u64| self.published_at(*run, at).map(|at| at / 1_000);
                 let times = (published(lost.start), published(lost.end - 1));
-                verdict.faults.push(format!("{run:?}: {lost:?} lost in silence, published at {times:?} ms"));
+                let spans: Vec<_> = spans.iter().map(|span| (span.run.incarnation, &span.sequences, span.heard)).collect();
+                let what = format!("lost in silence, published at {times:?} ms; it heard {spans:?}");
+                verdict.faults.push(format!("{run:?}: {lost:?} {what}"));
             }
         }
     }
@@ -143,18 +145,20 @@ impl World {
             Ordering::Equal => next,
             Ordering::Greater => u64::MAX,
         };
-        let asked = match &reader.start {
-            Start::All => Some(0),
-            Start::After(position) => {
-                let next = position.next(&run.publisher);
-                Some(next.map_or(0, |next| in_run((next.incarnation, next.sequence))))
-            }
+        let began = reader.diary.began(&run.publisher).map(in_run);
+        let resumed = match &reader.start {
+            Start::After(position) => position.next(&run.publisher),
             _ => None,
         };
-        if let Some(asked) = asked {
-            return (asked, asked);
+        if let Some(next) = resumed {
+            let from = in_run((next.incarnation, next.sequence));
+            return (from, from);
         }
-        let began = reader.diary.began(&run.publisher).map_or(u64::MAX, in_run);
+        if matches!(reader.start, Start::All | Start::After(_)) {
+            // Three members are asked how far back there is anything.
+            return (began.unwrap_or(0), 0);
+        }
+        let began = began.unwrap_or(u64::MAX);
         let times = self.published.get(&run).map_or(&[][..], |run| &run.times);
         let due = times.partition_point(|at| *at < reader.joined + BEGUN_AFTER) as u64;
         (began, due.min(began))

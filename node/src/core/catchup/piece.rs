@@ -145,6 +145,11 @@ impl Piece {
         self.given_up.insert(sequences);
     }
 
+    /// The frame that leaves next, if it is there.
+    pub(super) fn next_frame<'a>(&'a self, spare: Option<&'a Held>) -> Option<&'a Frame> {
+        self.holding(self.cursor).or(spare).map(|held| &*held.frame)
+    }
+
     /// What leaves next, and how many bytes are held no longer.
     pub(super) fn release(&mut self, spare: Option<&Held>) -> Option<(Read, usize)> {
         if let Some(held) = self.holding(self.cursor).or(spare) {

@@ -17,7 +17,7 @@ use super::{
     inquiry::{GIVEN_MAX, Inquiry},
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
-    reader::{Around, Read, Reader},
+    reader::{Around, Links, Read, Reader, has_begun},
     spans::Spans,
     wanted::Wanted,
 };
@@ -221,8 +221,12 @@ impl Session {
         if let Wanted::Last(records) = self.start {
             self.phase = Phase::Surveying(NewestRecords::new(records));
         }
+        let mut begun: Option<PeerId> = None;
         for (run, range) in selected {
-            if let Some(from) = self.start.first_of(run, range.start) {
+            // What was published after something that is wanted is wanted too.
+            let selected = if begun == Some(run.publisher) { 0 } else { range.start };
+            if let Some(from) = self.start.first_of(run, selected) {
+                begun = Some(run.publisher);
                 if self.start.resumes(run) {
                     self.proven.insert(run, from);
                 }
@@ -252,6 +256,12 @@ impl Session {
                 _ => None,
             },
             live: &self.live,
+            links: match self.start {
+                _ if surveying => Links::Ignored,
+                Wanted::Latest | Wanted::Nothing => Links::Ignored,
+                Wanted::All => Links::FollowedBack,
+                Wanted::Since(_) | Wanted::Last(_) | Wanted::After(_) => Links::Followed,
+            },
         };
         let owner = Owner::Session(self.id);
         self.again = self
@@ -309,7 +319,7 @@ impl Session {
                 let claimed = self.claims.next_from(run, sequences.start, |_| true);
                 let is_claimed = claimed.is_some_and(|next| next < sequences.end);
                 // Older than what anybody has: history begins later.
-                if is_claimed || self.reached.contains_key(&run) || self.start.resumes(run) {
+                if is_claimed || has_begun(&self.reached, &run) || self.start.resumes(run) {
                     out.push(self.gap(run, sequences));
                 }
             }
