@@ -18,7 +18,7 @@ const TICK: Us = 250 * MS;
 /// A tenth of the nodes a minute.
 const CHURN: f64 = NODES as f64 / 10.0 / 240.0;
 /// How often a publisher has something to say: a tick.
-const TALKATIVE: f64 = 0.12;
+const TALKATIVE: f64 = 0.06;
 /// How often it starts again: a tick.
 const RESTARTS: f64 = 0.003;
 const PUBLISHING: std::ops::Range<Us> = 10 * SECOND..180 * SECOND;

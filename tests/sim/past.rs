@@ -89,12 +89,15 @@ impl World {
                 session,
                 reached,
                 claimed,
+                since_us,
             } => {
                 let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
                 let input = inbox::Input::Reached {
                     reached: reached.iter().map(place).collect(),
                     claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
                 };
+                let state = &mut self.nodes[node];
+                state.since_us = since_us.map_or(state.since_us, |since_us| since_us.min(state.since_us));
                 self.reader(node, session)?.go_live(reached);
                 self.inbox_hears(node, input);
             }

@@ -218,6 +218,8 @@ pub enum Action {
         /// Where runs end of which nothing was chosen. Only claims: no record is to be lost for them. `None` if runs that
         /// are met later may be older ones: nobody told of those that there are.
         claimed: Option<Vec<(Run, u64)>>,
+        /// Runs of which something was sent since then are missed if they are not heard: microseconds since the Unix epoch.
+        since_us: Option<u64>,
     },
     /// Put a repaired frame into the live inbox, as if received.
     Hand {

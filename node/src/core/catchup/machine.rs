@@ -68,6 +68,7 @@ impl Catchup {
                         session,
                         reached: vec![],
                         claimed: None,
+                        since_us: None,
                     });
                 }
             }

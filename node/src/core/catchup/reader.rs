@@ -17,7 +17,7 @@ use super::{
     asker::{Asker, Owner},
     claims::Claims,
     newest::run_of,
-    piece::{Held, Piece},
+    piece::{Held, Piece, Round},
 };
 use crate::{core::stream::Frame, types::Position};
 
@@ -159,6 +159,12 @@ impl Reader {
 
     pub(super) fn is_done(&self) -> bool {
         self.todo.is_empty() && self.pieces.is_empty()
+    }
+
+    /// When members are asked once more for what none had.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let pieces = self.pieces.iter().filter(|piece| !piece.is_asking());
+        pieces.filter_map(|piece| piece.round_at).min()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -308,6 +314,7 @@ impl Reader {
                         break;
                     }
                     Choice::Wait => break,
+                    Choice::Again => {}
                     Choice::GiveUp(sequences) => {
                         piece.give_up(sequences);
                         given_up = true;
@@ -323,6 +330,8 @@ enum Choice {
     Ask(PeerId, Range<u64>),
     /// Somebody may have it who is not free now.
     Wait,
+    /// All may be asked once more.
+    Again,
     GiveUp(Range<u64>),
 }
 
@@ -361,7 +370,17 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, linked: bool, claims: &Claims, a
         end = to;
     }
     if tier.is_empty() {
-        return Choice::GiveUp(at..to);
+        // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
+        let round = if live {
+            piece.next_round(around.now)
+        } else {
+            Round::Never
+        };
+        return match round {
+            Round::Later => Choice::Wait,
+            Round::Now => Choice::Again,
+            Round::Never => Choice::GiveUp(at..to),
+        };
     }
     let free = tier.iter().filter(|peer| asker.free(peer, around.now));
     let least = free.clone().map(|peer| (piece.trouble(peer), asker.load(peer))).min();

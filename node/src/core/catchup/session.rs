@@ -122,6 +122,8 @@ impl Session {
         match self.phase {
             Phase::Gathering { until, settled } => Some(settled.map_or(until, |settled| settled.min(until))),
             _ if self.again && self.room => Some(now),
+            // Later than now: what is due was looked at with the last input.
+            Phase::Reading if self.room => self.reader.next_deadline(),
             _ => None,
         }
     }
@@ -415,6 +417,11 @@ impl Session {
         out.push(Action::CaughtUp {
             session: self.id,
             claimed: is_told.then_some(unheard),
+            since_us: match self.start {
+                Wanted::All | Wanted::After(_) => Some(0),
+                Wanted::Since(us) => Some(us),
+                Wanted::Last(_) | Wanted::Latest | Wanted::Nothing => None,
+            },
             reached: reached.into_iter().collect(),
         });
         self.phase = Phase::Over;
