@@ -7,10 +7,7 @@ use std::{
     ops::Range,
 };
 
-use maille::{
-    Cursor, PeerId, Position, Start,
-    core::catchup::Run,
-};
+use maille::{Cursor, PeerId, Position, Start, core::catchup::Run};
 
 use super::reader::Heard;
 
@@ -98,7 +95,11 @@ impl Diary {
     pub(crate) fn write(&mut self, heard: &Heard) {
         heard.hash(&mut self.hasher);
         match heard {
-            Heard::Record { run, sequence, payload: said } => {
+            Heard::Record {
+                run,
+                sequence,
+                payload: said,
+            } => {
                 self.records += 1;
                 if **said != *payload(*run, *sequence).as_bytes() {
                     self.faults.push(format!("{run:?} {sequence}: not what was published"));
@@ -133,7 +134,8 @@ impl Diary {
             sequence,
         };
         if sequences.is_empty() {
-            self.faults.push(format!("{run:?}: an empty gap at {}", sequences.start));
+            self.faults
+                .push(format!("{run:?}: an empty gap at {}", sequences.start));
             return;
         }
         self.position.advance(&at(sequences.end - 1));
@@ -146,9 +148,12 @@ impl Diary {
         if run.incarnation < last.run.incarnation {
             self.faults.push(format!("{run:?} {sequences:?}: after {:?}", last.run));
         } else if run == last.run && sequences.start < expected {
-            self.faults.push(format!("{run:?} {sequences:?}: {expected} was next: twice, or out of order"));
+            self.faults.push(format!(
+                "{run:?} {sequences:?}: {expected} was next: twice, or out of order"
+            ));
         } else if run == last.run && sequences.start > expected && self.lagged == 0 && !self.picks {
-            self.faults.push(format!("{run:?} {sequences:?}: {expected} was next: a silent hole"));
+            self.faults
+                .push(format!("{run:?} {sequences:?}: {expected} was next: a silent hole"));
         }
         if run == last.run && sequences.start == expected && heard == last.heard {
             last.sequences.end = sequences.end;

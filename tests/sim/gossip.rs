@@ -15,7 +15,6 @@ use rand::seq::IteratorRandom as _;
 use super::{
     node::Honesty,
     overlay::OVERLAY,
-    queue::Us,
     reader::Heard,
     world::{Event, Message, World},
 };
@@ -83,9 +82,8 @@ impl World {
         }
     }
 
-    /// Sends what a node heard so long ago once more, to all its neighbours.
-    pub(crate) fn replay(&mut self, heard_by: Us) -> usize {
-        let _ = heard_by;
+    /// Nodes that replay send all that they heard once more, to all their neighbours; how many messages.
+    pub(crate) fn replay(&mut self) -> usize {
         let tapes = self.tapes.clone();
         for (node, message) in &tapes {
             for neighbour in self.nodes[*node].neighbours.clone() {
@@ -137,6 +135,7 @@ impl World {
                     to,
                 } => {
                     let run = Run { publisher, incarnation };
+                    self.gap(node, run, from..to);
                     self.tell(node, &Heard::Gap { run, from, to });
                 }
                 inbox::Action::Fork {
@@ -191,7 +190,9 @@ impl World {
     pub(crate) fn outbox_hears(&mut self, node: usize, input: outbox::Input) {
         let now = self.instant();
         let mut actions = vec![];
-        let Some(outbox) = &mut self.nodes[node].outbox else { return };
+        let Some(outbox) = &mut self.nodes[node].outbox else {
+            return;
+        };
         outbox.handle(input, now, &mut actions);
         let incarnation = outbox.incarnation();
         for action in actions {

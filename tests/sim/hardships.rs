@@ -74,7 +74,11 @@ pub(crate) fn run(seed: u64) -> Outcome {
         }
         // Half of the publishers do not listen.
         if number >= PUBLISHERS || number % 2 == 0 {
-            let start = if fates.rng.random_bool(0.2) { Start::All } else { Start::Now };
+            let start = if fates.rng.random_bool(0.2) {
+                Start::All
+            } else {
+                Start::Now
+            };
             world.subscribe(node, start, INBOX_MAX);
         }
     }
@@ -140,7 +144,11 @@ impl Fates {
             }
         }
         if self.rng.random_bool(TALKATIVE) {
-            let records = if self.rng.random_bool(0.1) { 30 } else { self.rng.random_range(1..4) };
+            let records = if self.rng.random_bool(0.1) {
+                30
+            } else {
+                self.rng.random_range(1..4)
+            };
             world.publish(node, records);
         }
     }
@@ -157,7 +165,10 @@ impl Fates {
             std::mem::swap(&mut low[before].ring, &mut high[0].ring);
             high[0].clock = low[before].clock;
             let listens = !low[before].readers.is_empty();
-            let position = low[before].readers.first().map(|reader| reader.diary.position().clone());
+            let position = low[before]
+                .readers
+                .first()
+                .map(|reader| reader.diary.position().clone());
             self.publishers[place] = node;
             world.open_publisher(node);
             if let Some(position) = position.filter(|_| listens) {
@@ -167,7 +178,9 @@ impl Fates {
     }
 
     fn somebody_leaves(&mut self, world: &mut World) {
-        let Some(node) = world.here().choose(&mut self.rng) else { return };
+        let Some(node) = world.here().choose(&mut self.rng) else {
+            return;
+        };
         // Publishers stay, or come back; one in five goes for ever.
         if self.publishers.contains(&node) && self.rng.random_bool(0.8) {
             return;

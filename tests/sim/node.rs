@@ -31,7 +31,7 @@ pub(crate) enum Honesty {
     Boasts,
     /// Passes on forged copies of every frame, and nothing else.
     Forges,
-    /// Sends everything once more, a minute and an hour later.
+    /// Remembers everything, to send it once more.
     Replays,
 }
 

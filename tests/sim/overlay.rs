@@ -85,7 +85,9 @@ impl World {
             }
             while self.nodes[*node].neighbours.len() > NEIGHBOURS_HIGH {
                 let neighbours = self.nodes[*node].neighbours.iter().copied();
-                let Some(surplus) = neighbours.choose(&mut self.rng) else { break };
+                let Some(surplus) = neighbours.choose(&mut self.rng) else {
+                    break;
+                };
                 self.unlink(*node, surplus);
             }
         }
@@ -104,7 +106,9 @@ impl World {
                 let other = &self.nodes[*other];
                 other.is_subscribed() && other.overlay.len() < OVERLAY_HIGH
             });
-            let others: Vec<usize> = others.filter(|other| !self.nodes[node].overlay.contains(other)).collect();
+            let others: Vec<usize> = others
+                .filter(|other| !self.nodes[node].overlay.contains(other))
+                .collect();
             let wanted = OVERLAY - self.nodes[node].overlay.len();
             for other in others.into_iter().sample(&mut self.rng, wanted) {
                 self.nodes[node].overlay.insert(other);

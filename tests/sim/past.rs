@@ -60,7 +60,9 @@ impl World {
                 wanted,
             } => {
                 let reader = self.reader(node, session)?;
-                let wanted = frame.deliveries(from).filter(|delivery| wanted.contains(&delivery.sequence));
+                let wanted = frame
+                    .deliveries(from)
+                    .filter(|delivery| wanted.contains(&delivery.sequence));
                 for delivery in wanted {
                     let run = Run {
                         publisher: delivery.author,
@@ -78,6 +80,7 @@ impl World {
                 sequences,
             } => {
                 let (from, to) = (sequences.start, sequences.end);
+                self.gap(node, run, from..to);
                 self.reader(node, session)?.give(Heard::Gap { run, from, to });
             }
             Action::Unanswered { session } => self.reader(node, session)?.give(Heard::Unanswered),
@@ -156,7 +159,10 @@ impl World {
     }
 
     pub(crate) fn members_changed(&mut self, node: usize) {
-        let members = self.nodes[node].neighbours.iter().map(|neighbour| &self.nodes[*neighbour]);
+        let members = self.nodes[node]
+            .neighbours
+            .iter()
+            .map(|neighbour| &self.nodes[*neighbour]);
         let members = members.filter(|member| member.is_subscribed() || member.outbox.is_some());
         let mut members: Vec<PeerId> = members.map(|member| member.id).collect();
         members.sort_unstable();
@@ -268,7 +274,9 @@ impl World {
                 let held = ring.runs(topic, *selector).expect("memory does not fail");
                 let claims = held.into_iter().filter(|held| !held.spans.is_empty());
                 let claims: Vec<Claim> = claims.map(|held| self.claim(held)).collect();
-                let claims = claims.into_iter().filter(|claim| from.is_none_or(|from| claim.run >= from));
+                let claims = claims
+                    .into_iter()
+                    .filter(|claim| from.is_none_or(|from| claim.run >= from));
                 Answer::Runs {
                     claims: claims.collect(),
                     more: false,
@@ -329,7 +337,11 @@ impl World {
                     let parts = claim.held.iter().flat_map(|span| {
                         let below = span.start..span.end.min(hidden.start.max(span.start));
                         let above = span.start.max(hidden.end)..span.end;
-                        if hidden.is_empty() { vec![span.clone()] } else { vec![below, above] }
+                        if hidden.is_empty() {
+                            vec![span.clone()]
+                        } else {
+                            vec![below, above]
+                        }
                     });
                     claim.held = parts.filter(|part| !part.is_empty()).collect();
                     if !hidden.is_empty() {

@@ -30,7 +30,7 @@ pub(crate) struct Verdict {
     pub(crate) gaps: u64,
     /// Records that are held, were not heard, and were not reported.
     pub(crate) silent: u64,
-    /// Records that are held, but were reported as missing.
+    /// Records that were reported as missing while somebody within reach held them.
     pub(crate) false_gaps: u64,
     /// Records that were not heard because a subscriber who wanted what is new met their run later. What many hold
     /// counts as often.
@@ -80,9 +80,13 @@ impl World {
         let mut hasher = DefaultHasher::new();
         for node in self.here() {
             for (number, reader) in self.nodes[node].readers.iter().enumerate() {
-                let name = format!("reader {node}.{number} ({:?} at {} s)", reader.start, reader.joined / SECOND);
+                let name = format!(
+                    "reader {node}.{number} ({:?} at {} s)",
+                    reader.start,
+                    reader.joined / SECOND
+                );
                 let before = verdict.faults.len();
-                self.judge(reader, &held, &mut verdict);
+                self.judge(node, reader, &held, &mut verdict);
                 let faults = reader.diary.faults.iter().cloned();
                 verdict.faults.extend(faults);
                 for fault in &mut verdict.faults[before..] {
@@ -90,7 +94,11 @@ impl World {
                 }
                 verdict.readers += 1;
                 verdict.records += reader.diary.records;
-                verdict.gaps += reader.diary.gaps().map(|span| span.sequences.end - span.sequences.start).sum::<u64>();
+                verdict.gaps += reader
+                    .diary
+                    .gaps()
+                    .map(|span| span.sequences.end - span.sequences.start)
+                    .sum::<u64>();
                 reader.diary.digest().hash(&mut hasher);
             }
         }
@@ -98,7 +106,7 @@ impl World {
         verdict
     }
 
-    fn judge(&self, reader: &Reader, held: &BTreeMap<Run, Vec<Range<u64>>>, verdict: &mut Verdict) {
+    fn judge(&self, node: usize, reader: &Reader, held: &BTreeMap<Run, Vec<Range<u64>>>, verdict: &mut Verdict) {
         if !reader.diary.caught_up {
             verdict.faults.push("never caught up".to_owned());
         }
@@ -120,13 +128,29 @@ impl World {
                     lacking.extend(without(part, &lacking));
                 }
             }
-            let silent: Vec<Range<u64>> = lacking.iter().flat_map(|part| without(part.clone(), &missing)).collect();
+            let silent: Vec<Range<u64>> = lacking
+                .iter()
+                .flat_map(|part| without(part.clone(), &missing))
+                .collect();
             verdict.silent += length(&silent);
-            verdict.false_gaps += length(&lacking) - length(&silent);
+            for part in lacking.iter().flat_map(|part| without(part.clone(), &silent)) {
+                let false_gaps = part
+                    .clone()
+                    .filter(|at| !self.excused.contains(&(node, *run, *at)))
+                    .count();
+                verdict.false_gaps += false_gaps as u64;
+                if false_gaps > 0 {
+                    let fault = format!("{run:?}: {part:?} reported as missing, {false_gaps} of them within reach");
+                    verdict.faults.push(fault);
+                }
+            }
             for lost in silent {
                 let published = |at: u64| self.published_at(*run, at).map(|at| at / 1_000);
                 let times = (published(lost.start), published(lost.end - 1));
-                let spans: Vec<_> = spans.iter().map(|span| (span.run.incarnation, &span.sequences, span.heard)).collect();
+                let spans: Vec<_> = spans
+                    .iter()
+                    .map(|span| (span.run.incarnation, &span.sequences, span.heard))
+                    .collect();
                 let what = format!("lost in silence, published at {times:?} ms; it heard {spans:?}");
                 verdict.faults.push(format!("{run:?}: {lost:?} {what}"));
             }

@@ -2,7 +2,8 @@
 //! with their neighbours is in files of its own.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -47,15 +48,48 @@ pub(crate) struct Message {
 #[derive(Debug)]
 pub(crate) enum Event {
     Wake(usize),
-    Gossip { from: usize, to: usize, message: Rc<Message> },
-    Acked { from: usize, to: usize, incarnation: u64, next: u64 },
-    Digest { from: usize, to: usize, digest: [u8; 8] },
-    Asked { from: usize, to: usize, request: RequestId, what: Question },
-    Served { at: usize, id: InboundId },
-    ReadHere { at: usize, request: RequestId, what: Question },
-    Answered { from: usize, to: usize, request: RequestId, answer: Answer },
+    Gossip {
+        from: usize,
+        to: usize,
+        message: Rc<Message>,
+    },
+    Acked {
+        from: usize,
+        to: usize,
+        incarnation: u64,
+        next: u64,
+    },
+    Digest {
+        from: usize,
+        to: usize,
+        digest: [u8; 8],
+    },
+    Asked {
+        from: usize,
+        to: usize,
+        request: RequestId,
+        what: Question,
+    },
+    Served {
+        at: usize,
+        id: InboundId,
+    },
+    ReadHere {
+        at: usize,
+        request: RequestId,
+        what: Question,
+    },
+    Answered {
+        from: usize,
+        to: usize,
+        request: RequestId,
+        answer: Answer,
+    },
     /// A neighbour behind a cut is given up.
-    Severed { a: usize, b: usize },
+    Severed {
+        a: usize,
+        b: usize,
+    },
     Heartbeat,
 }
 
@@ -87,7 +121,9 @@ pub(crate) struct World {
     pub(crate) events: u64,
     /// Answers of stores are cut at so many bytes.
     pub(crate) fill_bytes: usize,
-    /// Messages that nodes which replay have heard, and when.
+    /// Records that a node reported as missing while nobody within its reach had them.
+    pub(crate) excused: BTreeSet<(usize, Run, u64)>,
+    /// What nodes that replay have heard.
     pub(crate) tapes: Vec<(usize, Rc<Message>)>,
 }
 
@@ -111,6 +147,7 @@ impl World {
             opened: HashMap::new(),
             events: 0,
             fill_bytes: maille_proto::CATCHUP_FILL_BYTES,
+            excused: BTreeSet::new(),
             tapes: vec![],
         };
         world.queue.plan(SECOND, Event::Heartbeat);
@@ -147,7 +184,10 @@ impl World {
         let Some(deadline) = self.nodes[node].next_deadline() else {
             return;
         };
-        let micros = deadline.saturating_duration_since(self.begun).as_nanos().div_ceil(1_000);
+        let micros = deadline
+            .saturating_duration_since(self.begun)
+            .as_nanos()
+            .div_ceil(1_000);
         let due = Us::try_from(micros).unwrap_or(Us::MAX).max(self.now);
         if self.nodes[node].wake.is_none_or(|wake| due < wake) {
             self.nodes[node].wake = Some(due);
@@ -378,15 +418,33 @@ impl World {
 
     /// Reads the local store, as it is, a little later.
     pub(crate) fn read_later(&mut self, at: usize, request: RequestId, what: Question) {
-        self.queue.plan(self.now + STORE_DELAY, Event::ReadHere { at, request, what });
+        self.queue
+            .plan(self.now + STORE_DELAY, Event::ReadHere { at, request, what });
     }
 
     pub(crate) fn serve_later(&mut self, at: usize, id: InboundId) {
         self.queue.plan(self.now + STORE_DELAY, Event::Served { at, id });
     }
 
-    /// What a node holds of each run, and who holds most, is for the verdict.
-    pub(crate) fn held_by(&self, node: usize) -> Vec<(Run, Vec<std::ops::Range<u64>>)> {
+    /// A node reports a gap.
+    pub(crate) fn gap(&mut self, node: usize, run: Run, sequences: Range<u64>) {
+        for sequence in sequences {
+            let is_held = |other: usize| {
+                let ring = &self.nodes[other].ring;
+                let frames = ring.range(&self.topic, &run.publisher, run.incarnation, sequence..sequence + 1, 1);
+                !frames.expect("memory does not fail").is_empty()
+            };
+            if !self
+                .here()
+                .any(|other| self.network.connects(node, other) && is_held(other))
+            {
+                self.excused.insert((node, run, sequence));
+            }
+        }
+    }
+
+    /// What a node holds of each run.
+    pub(crate) fn held_by(&self, node: usize) -> Vec<(Run, Vec<Range<u64>>)> {
         let held = self.nodes[node].ring.runs(&self.topic, maille::types::Selector::All);
         let held = held.expect("memory does not fail").into_iter();
         held.map(|held| {

@@ -112,7 +112,7 @@ impl Around<'_> {
 }
 
 /// Whether anything of a run or of an earlier one of its publisher was read.
-pub(super) fn has_begun(reached: &BTreeMap<Run, u64>, run: &Run) -> bool {
+fn has_begun(reached: &BTreeMap<Run, u64>, run: &Run) -> bool {
     let last = reached.range(..=*run).next_back();
     last.is_some_and(|(last, _)| last.publisher == run.publisher)
 }
@@ -155,6 +155,11 @@ impl Reader {
         if let Some(held) = first.and_then(|first| self.spare.remove(&(run, first))) {
             self.bytes -= held.frame.wire.len();
         }
+    }
+
+    /// Whether a later run named this one.
+    pub(super) fn is_linked(&self, run: Run) -> bool {
+        self.linked.contains_key(&run)
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -246,7 +251,9 @@ impl Reader {
                     incarnation: end.incarnation,
                     ..run
                 };
-                let from = around.wanted_from(before, read).filter(|from| *from < end.next_sequence);
+                let from = around
+                    .wanted_from(before, read)
+                    .filter(|from| *from < end.next_sequence);
                 if let Some(from) = from
                     && self.linked.insert(before, end.next_sequence).is_none()
                 {
@@ -371,7 +378,7 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, linked: bool, claims: &Claims, a
     }
     if tier.is_empty() {
         // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
-        let round = if live {
+        let round = if linked {
             piece.next_round(around.now)
         } else {
             Round::Never

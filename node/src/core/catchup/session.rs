@@ -1,6 +1,8 @@
 //! One subscriber's history: who holds what, then what is wanted of it, then reading, until the live inbox takes over. Not
 //! how frames are fetched: that is the reader's.
 
+mod comparing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -17,7 +19,7 @@ use super::{
     inquiry::{GIVEN_MAX, Inquiry},
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
-    reader::{Around, Links, Read, Reader, has_begun},
+    reader::{Around, Links, Read, Reader},
     spans::Spans,
     wanted::Wanted,
 };
@@ -123,7 +125,7 @@ impl Session {
             Phase::Gathering { until, settled } => Some(settled.map_or(until, |settled| settled.min(until))),
             _ if self.again && self.room => Some(now),
             // Later than now: what is due was looked at with the last input.
-            Phase::Reading if self.room => self.reader.next_deadline(),
+            Phase::Reading | Phase::Surveying(_) if self.room => self.reader.next_deadline(),
             _ => None,
         }
     }
@@ -321,7 +323,8 @@ impl Session {
                 let claimed = self.claims.next_from(run, sequences.start, |_| true);
                 let is_claimed = claimed.is_some_and(|next| next < sequences.end);
                 // Older than what anybody has: history begins later.
-                if is_claimed || has_begun(&self.reached, &run) || self.start.resumes(run) {
+                let is_known = self.reached.contains_key(&run) || self.reader.is_linked(run);
+                if is_claimed || is_known || self.start.resumes(run) {
                     out.push(self.gap(run, sequences));
                 }
             }
@@ -336,95 +339,6 @@ impl Session {
             run,
             sequences,
         }
-    }
-
-    /// The live inbox is this far.
-    pub(super) fn compare(&mut self, mut next: Vec<(Run, u64)>, out: &mut Vec<Action>) {
-        if !matches!(self.phase, Phase::Comparing) {
-            return;
-        }
-        next.sort_unstable();
-        for (run, live) in next {
-            // A run before the position is not heard of again.
-            let Some(first) = self.start.first_of(run, 0) else {
-                continue;
-            };
-            let proven = self.proven.get(&run).copied();
-            let newest = self.newest_run(&run.publisher);
-            if newest.is_some_and(|newest| run.incarnation < newest) {
-                // It cannot be delivered in order any more.
-                if let Some(from) = proven.filter(|from| *from < live) {
-                    out.push(self.gap(run, from..live));
-                    self.proven.insert(run, live);
-                }
-                continue;
-            }
-            // What is not vouched for was chosen by nobody, or reported: then a claim says where the new begins. It may be
-            // wrong, and the live inbox knows better.
-            let reported = self.reached.get(&run).copied();
-            let claimed = self.ends.get(&run).copied().filter(|_| proven.is_none());
-            let passed = reported.max(claimed).unwrap_or(0).min(live);
-            let from = proven.unwrap_or(first).max(passed);
-            self.live.insert(run, live);
-            self.reader.want(run, from..live);
-            self.ends.insert(run, live);
-        }
-        if self.reader.is_done() {
-            self.end(out);
-        } else {
-            self.phase = Phase::Reading;
-        }
-    }
-
-    fn newest_run(&self, publisher: &PeerId) -> Option<u64> {
-        let all = |incarnation| Run {
-            publisher: *publisher,
-            incarnation,
-        };
-        // Only what was there: anybody can claim a run that is not.
-        let of = |runs: &BTreeMap<Run, u64>| {
-            let newest = runs.range(all(0)..=all(u64::MAX)).next_back();
-            newest.map(|(run, _)| run.incarnation)
-        };
-        of(&self.proven).max(of(&self.live))
-    }
-
-    fn end(&mut self, out: &mut Vec<Action>) {
-        let mut reached = std::mem::take(&mut self.proven);
-        for (run, next) in &self.live {
-            let end = reached.entry(*run).or_default();
-            *end = (*next).max(*end);
-        }
-        // The subscriber was there, whoever may know it now.
-        if let Wanted::After(position) = &self.start {
-            for next in position.cursors() {
-                let run = Run {
-                    publisher: next.publisher,
-                    incarnation: next.incarnation,
-                };
-                let end = reached.entry(run).or_default();
-                *end = next.sequence.max(*end);
-            }
-        }
-        let is_told = match self.start {
-            Wanted::Nothing => false,
-            // Who wants only the newest does not want all of a run that nobody told of.
-            Wanted::Last(_) | Wanted::Latest => !self.is_unanswered,
-            Wanted::All | Wanted::Since(_) | Wanted::After(_) => true,
-        };
-        let unheard = self.ends.iter().filter(|(run, _)| !reached.contains_key(run));
-        let unheard = unheard.map(|(run, end)| (*run, *end)).collect();
-        out.push(Action::CaughtUp {
-            session: self.id,
-            claimed: is_told.then_some(unheard),
-            since_us: match self.start {
-                Wanted::All | Wanted::After(_) => Some(0),
-                Wanted::Since(us) => Some(us),
-                Wanted::Last(_) | Wanted::Latest | Wanted::Nothing => None,
-            },
-            reached: reached.into_iter().collect(),
-        });
-        self.phase = Phase::Over;
     }
 
     /// An answer to the question which runs there are. What is wrong with it, if anything.

@@ -159,13 +159,20 @@ impl Publisher {
     }
 
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Action>) {
-        for place in 0..self.runs.len() {
-            let (run, mut released) = (&mut self.runs[place], vec![]);
-            run.reorder.expire(now, &mut released);
-            let incarnation = run.incarnation;
-            self.emit(incarnation, released, now, out);
+        // A run that was kept back may have waited for long enough already.
+        let is_due = |run: &Run| run.reorder.deadline().is_some_and(|due| due <= now);
+        loop {
+            for place in 0..self.runs.len() {
+                let (run, mut released) = (&mut self.runs[place], vec![]);
+                run.reorder.expire(now, &mut released);
+                let incarnation = run.incarnation;
+                self.emit(incarnation, released, now, out);
+            }
+            self.go_on(now, out);
+            if !self.runs.iter().any(is_due) {
+                break;
+            }
         }
-        self.go_on(now, out);
         if let Some(since) = self.pulse.expire(now) {
             out.push(Action::Silent {
                 publisher: self.id,
@@ -227,8 +234,7 @@ impl Publisher {
             if place == self.runs.len() {
                 self.pacer = Pacer::default();
             }
-            self.runs
-                .insert(place, Run::new(incarnation, Reorder::kept(), now));
+            self.runs.insert(place, Run::new(incarnation, Reorder::kept(), now));
         }
         place
     }
