@@ -2,6 +2,7 @@
 
 use super::{Action, Phase, Run, Session, Wanted};
 use libp2p::PeerId;
+use std::collections::BTreeMap;
 
 impl Session {
     /// The live inbox is this far.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::core::stream::{
     Frame,
-    inbox::{Action, GAP_MAX, HELD_BYTES_MAX, HELD_FRAMES_MAX},
+    inbox::{Action, GAP_MAX, HELD_BYTES_MAX, HELD_FRAMES_MAX, Input},
     testing::{Clocked, cases, peer},
 };
 
@@ -152,8 +152,8 @@ fn repairs(clocked: &Clocked) -> Vec<(u64, u64, u64)> {
 #[test]
 fn a_caught_up_subscriber_goes_on_where_it_stands() {
     let mut clocked = Clocked::new();
-    let reached = vec![(peer(PUBLISHER), 5, 3)];
-    let claimed = Some(vec![(peer(PUBLISHER + 1), 5, 10)]);
+    let reached = vec![(peer(1), 5, 3)];
+    let claimed = Some(vec![(peer(2), 5, 10)]);
     clocked.give(Input::Reached { reached, claimed });
     // The frame after its place is lost: the next one must not be taken for the first.
     clocked.receive(1_000, frame(5, 4), peer(RELAY));
@@ -165,7 +165,7 @@ fn a_caught_up_subscriber_goes_on_where_it_stands() {
     clocked.receive(1_600, frame(5, 3), peer(RELAY));
     assert_eq!(story(&mut clocked), "d5.3 d5.4");
     // Of a run that only members told of, what lies above; of one that nobody knew, all.
-    for (publisher, from) in [(PUBLISHER + 1, 10), (PUBLISHER + 2, 0)] {
+    for (publisher, from) in [(2, 10), (3, 0)] {
         let before = repairs(&clocked).len();
         clocked.receive(2_000, Frame::unsigned(peer(publisher), 5, 12..13), peer(RELAY));
         clocked.run_to(2_500);
