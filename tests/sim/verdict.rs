@@ -30,7 +30,7 @@ pub(crate) struct Verdict {
     pub(crate) gaps: u64,
     /// Records that are held, were not heard, and were not reported.
     pub(crate) silent: u64,
-    /// Records that were reported as missing while somebody within reach held them.
+    /// Records that were reported as missing while a neighbour held them.
     pub(crate) false_gaps: u64,
     /// Records that were not heard because a subscriber who wanted what is new met their run later. What many hold
     /// counts as often.
@@ -140,7 +140,8 @@ impl World {
                     .count();
                 verdict.false_gaps += false_gaps as u64;
                 if false_gaps > 0 {
-                    let fault = format!("{run:?}: {part:?} reported as missing, {false_gaps} of them within reach");
+                    let fault =
+                        format!("{run:?}: {part:?} reported as missing, {false_gaps} of them held by a neighbour");
                     verdict.faults.push(fault);
                 }
             }

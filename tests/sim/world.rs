@@ -121,7 +121,7 @@ pub(crate) struct World {
     pub(crate) events: u64,
     /// Answers of stores are cut at so many bytes.
     pub(crate) fill_bytes: usize,
-    /// Records that a node reported as missing while nobody within its reach had them.
+    /// Records that a node reported as missing while nobody it could ask had them.
     pub(crate) excused: BTreeSet<(usize, Run, u64)>,
     /// What nodes that replay have heard.
     pub(crate) tapes: Vec<(usize, Rc<Message>)>,

@@ -112,7 +112,7 @@ impl Around<'_> {
 }
 
 /// Whether anything of a run or of an earlier one of its publisher was read.
-fn has_begun(reached: &BTreeMap<Run, u64>, run: &Run) -> bool {
+pub(super) fn has_begun(reached: &BTreeMap<Run, u64>, run: &Run) -> bool {
     let last = reached.range(..=*run).next_back();
     last.is_some_and(|(last, _)| last.publisher == run.publisher)
 }

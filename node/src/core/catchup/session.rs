@@ -19,7 +19,7 @@ use super::{
     inquiry::{GIVEN_MAX, Inquiry},
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
-    reader::{Around, Links, Read, Reader},
+    reader::{Around, Links, Read, Reader, has_begun},
     spans::Spans,
     wanted::Wanted,
 };
@@ -51,6 +51,8 @@ pub(super) struct Session {
     answered: BTreeSet<PeerId>,
     /// Nobody but the local store answered.
     is_unanswered: bool,
+    /// The missing start of a run of which nothing was read yet.
+    unproven: Option<(Run, Range<u64>)>,
     /// There is more to let out at once.
     again: bool,
 }
@@ -103,6 +105,7 @@ impl Session {
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
             is_unanswered: true,
+            unproven: None,
             again: false,
         }
     }
@@ -310,6 +313,9 @@ impl Session {
                 if early && !self.reached.contains_key(&run) {
                     return;
                 }
+                if let Some((_, sequences)) = self.unproven.take_if(|(hole, _)| *hole == run) {
+                    out.push(self.gap(run, sequences));
+                }
                 self.reached.insert(run, wanted.end);
                 self.proven.insert(run, wanted.end);
                 out.push(Action::Deliver {
@@ -326,6 +332,12 @@ impl Session {
                 let is_known = self.reached.contains_key(&run) || self.reader.is_linked(run);
                 if is_claimed || is_known || self.start.resumes(run) {
                     out.push(self.gap(run, sequences));
+                } else if has_begun(&self.reached, &run) {
+                    // The publisher was heard before, so this is missing: if the run is none that somebody made up.
+                    let before = self.unproven.take();
+                    let before = before.filter(|(hole, before)| *hole == run && before.end == sequences.start);
+                    let start = before.map_or(sequences.start, |(_, before)| before.start);
+                    self.unproven = Some((run, start..sequences.end));
                 }
             }
         }
