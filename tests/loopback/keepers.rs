@@ -28,7 +28,8 @@ fn publish(helper: &Helper, address: &str, lines: &[String], neighbours: usize) 
     let publisher = user.maille(["pub", address, "--key-field", "2", "--wait-for", &count]);
     let publisher = publisher.args(WAIT_TIMEOUT).args(LOOPBACK).args(helper.bootstrap());
     let published = publisher.input(ticks::input(lines)).run(TRAVEL).expect(0);
-    let last = format!("published {} records to {neighbours} neighbour", lines.len());
+    let s = if lines.len() == 1 { "" } else { "s" };
+    let last = format!("published {} record{s} to {neighbours} neighbour", lines.len());
     assert!(published.last_word().starts_with(&last), "{published}");
 }
 

@@ -103,7 +103,23 @@ impl Task {
             Action::CaughtUp { session, .. } if self.is_backfill(slot, topic, session) => {
                 self.backfilled(slot, topic);
             }
-            Action::CaughtUp { session, reached } => self.inlet(slot, topic, session)?.go_live(reached),
+            Action::CaughtUp {
+                session,
+                reached,
+                claimed,
+                since_us,
+            } => {
+                let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
+                let input = inbox::Input::Reached {
+                    reached: reached.iter().map(place).collect(),
+                    claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
+                };
+                let state = self.meshes.get_mut(&slot)?.topics.get_mut(topic)?;
+                state.since_us = since_us.map_or(state.since_us, |since_us| since_us.min(state.since_us));
+                // First, for the inbox may have what comes next.
+                self.inlet(slot, topic, session)?.go_live(reached);
+                self.inbox_hears(slot, topic, input);
+            }
             Action::Hand { frame, from } => {
                 self.counters.frames_repaired.add(1);
                 self.keep(slot, topic, history::kept(&frame));

@@ -267,14 +267,23 @@ impl Outbox {
         self.batch.len()
     }
 
-    /// Where the run stands; `None` before its first frame.
+    /// Where the run stands; before its first frame, where the run before it ended, if that is known: a run of which nothing
+    /// was sent must not break the links between the others.
     #[must_use]
     pub fn tail(&self) -> Option<Tail> {
-        let body_hash = self.previous.filter(|_| self.next_sequence > 0)?;
-        Some(Tail {
+        let here = Predecessor {
             incarnation: self.incarnation,
             next_sequence: self.next_sequence,
-            body_hash,
+        };
+        let end = if self.next_sequence > 0 {
+            here
+        } else {
+            self.predecessor?
+        };
+        Some(Tail {
+            incarnation: end.incarnation,
+            next_sequence: end.next_sequence,
+            body_hash: self.previous?,
         })
     }
 

@@ -98,7 +98,11 @@ fn frames_link_up_across_runs() {
         body_hash: [3; 32],
     };
     let mut outbox = outbox(Some(before));
-    assert_eq!(outbox.tail(), None, "nothing of this run is to be remembered yet");
+    assert_eq!(
+        outbox.tail(),
+        Some(before),
+        "a run of which nothing is sent does not break the chain"
+    );
     let mut previous = before.body_hash;
     for sequence in 0..3 {
         let sealed = publish(&mut outbox, now);
