@@ -15,7 +15,6 @@ mod ports_and_rights;
 #[cfg(target_os = "linux")]
 mod prompt;
 mod refusal;
-mod search;
 mod secrets;
 mod secrets_in_memory;
 mod small_commands;

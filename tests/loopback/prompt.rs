@@ -27,7 +27,7 @@ fn a_password_is_asked_for_on_the_terminal_and_not_shown() {
         .args(LOOPBACK)
         .no_password();
     let (subscriber, terminal) = sub.start_at_terminal();
-    terminal.shows(PROMPT, SOON);
+    terminal.asks(PROMPT, SOON);
     terminal.types(&format!("{PASSWORD}\r"));
     subscriber.stderr_line("subscribed to ", SOON);
 
@@ -38,7 +38,7 @@ fn a_password_is_asked_for_on_the_terminal_and_not_shown() {
         .args(WAIT_TIMEOUT)
         .no_password();
     let (publisher, keyboard) = publish.input("not the password\nnor this\n").start_at_terminal();
-    keyboard.shows(PROMPT, SOON);
+    keyboard.asks(PROMPT, SOON);
     // A mistake that is corrected: Backspace takes one letter back.
     keyboard.types(&format!("{PASSWORD}x\x7f\r"));
     let published = publisher.wait(LONG).expect(0);
@@ -71,7 +71,7 @@ fn a_wrong_password_that_is_typed_is_refused() {
         .args(WAIT_TIMEOUT)
         .no_password();
     let (wrong, terminal) = wrong.input("hi\n").start_at_terminal();
-    terminal.shows(PROMPT, SOON);
+    terminal.asks(PROMPT, SOON);
     terminal.types(&format!("{WRONG_PASSWORD}\r"));
     let _ = wrong
         .wait(LONG)
@@ -90,7 +90,7 @@ fn ctrl_c_at_the_prompt_ends_with_130_and_the_terminal_is_as_before() {
             LOOPBACK.join(" ")
         );
         let (running, terminal) = user.shell(&line).no_password().start_at_terminal();
-        terminal.shows(PROMPT, SOON);
+        terminal.asks(PROMPT, SOON);
         terminal.types(&format!("half of it{CTRL_C}"));
         let ended = running.wait(SOON).expect(0);
         let lines = ended.text();
@@ -114,9 +114,9 @@ fn a_founder_is_asked_twice_and_an_empty_password_opens_nothing() {
     };
     let answered = |second: &str| {
         let (running, terminal) = found().start_at_terminal();
-        terminal.shows(PROMPT, SOON);
+        terminal.asks(PROMPT, SOON);
         terminal.types(&format!("{PASSWORD}\r"));
-        terminal.shows("Again: ", SOON);
+        terminal.asks("Again: ", SOON);
         terminal.types(&format!("{second}\r"));
         let ended = running.wait(SOON);
         assert!(!terminal.screen().contains("shrine"), "{:?}", terminal.screen());
@@ -130,7 +130,7 @@ fn a_founder_is_asked_twice_and_an_empty_password_opens_nothing() {
         .args(LOOPBACK)
         .no_password()
         .start_at_terminal();
-    terminal.shows(PROMPT, SOON);
+    terminal.asks(PROMPT, SOON);
     terminal.types("\r");
     let _ = running
         .wait(SOON)

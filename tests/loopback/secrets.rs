@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use maille_tests::processes::{Ended, LOOPBACK, PASSWORD, Running, SOON, User};
+use maille_tests::search::{ADDRESS, CANARY, OTHER_CANARY, found, stretched};
 
 use crate::cast::{LONG, WAIT_TIMEOUT};
-use crate::search::{ADDRESS, CANARY, OTHER_CANARY, found, stretched};
 
 fn assert_absent(ended: &Ended, secrets: &[&[u8]]) {
     let stdout: Vec<_> = ended.stdout.iter().map(|line| String::from_utf8_lossy(line)).collect();

@@ -12,6 +12,9 @@ use pty_process::blocking::{Command, Pts, open};
 /// What is read of a terminal at once.
 const CHUNK_BYTES: usize = 1_024;
 
+/// How often its settings are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
 /// All that it showed so far, and that there is more.
 type Screen = Arc<(Mutex<Vec<u8>>, Condvar)>;
 
@@ -67,6 +70,28 @@ impl Terminal {
     #[must_use]
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.0.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until it shows this prompt, and then hides what is typed: the one comes a moment before the other.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn asks(&self, prompt: &str, deadline: Duration) {
+        let end = Instant::now() + deadline;
+        self.shows(prompt, deadline);
+        // The settings of a terminal can be read at either side of it.
+        let hides = || {
+            let side = self.keys.try_clone().unwrap();
+            let settings = std::process::Command::new("stty").arg("-a").stdin(side).output();
+            String::from_utf8_lossy(&settings.unwrap().stdout).contains("-echo ")
+        };
+        while !hides() {
+            assert!(
+                Instant::now() < end,
+                "what is typed is shown after {prompt:?}, still after {deadline:?}"
+            );
+            std::thread::sleep(LOOK_INTERVAL);
+        }
     }
 
     /// Waits until it shows this text.

@@ -1,11 +1,11 @@
 //! What T14 searches for, and how: secrets in every form in which they could be printed, and parts of them.
 
 /// The mesh and topic that the stretched secret is for.
-pub(crate) const ADDRESS: &str = "secrets.example/x";
+pub const ADDRESS: &str = "secrets.example/x";
 /// A password that is nowhere by chance.
-pub(crate) const CANARY: &str = "canary-Quoll7-Vexing9-Zephyr";
+pub const CANARY: &str = "canary-Quoll7-Vexing9-Zephyr";
 /// Members that must not get in say something like it.
-pub(crate) const OTHER_CANARY: &str = "canary-Quoll7-Vexing9-Zebras";
+pub const OTHER_CANARY: &str = "canary-Quoll7-Vexing9-Zebras";
 /// What members stretch them to for this mesh: Argon2id of 64 MiB, 3 passes and 4 lanes, with the salt that the mesh's name
 /// gives, computed apart from this project's code.
 const STRETCHED: [&str; 2] = [
@@ -46,13 +46,18 @@ fn forms(secret: &[u8]) -> Vec<String> {
 }
 
 /// What of a secret is in a text.
-pub(crate) fn found(text: &str, secret: &[u8]) -> Option<String> {
+#[must_use]
+pub fn found(text: &str, secret: &[u8]) -> Option<String> {
     let parts = secret.windows(PART_BYTES.min(secret.len())).step_by(PART_STEP_BYTES);
     parts.flat_map(forms).find(|form| text.contains(form.as_str()))
 }
 
 /// The canary's stretched secret, and the other's.
-pub(crate) fn stretched() -> [Vec<u8>; 2] {
+///
+/// # Panics
+/// Never: they are hexadecimal.
+#[must_use]
+pub fn stretched() -> [Vec<u8>; 2] {
     STRETCHED.map(bytes_of_hex)
 }
 
