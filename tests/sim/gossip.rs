@@ -113,7 +113,10 @@ impl World {
         for action in actions {
             match action {
                 inbox::Action::Forward { .. } => forward = true,
-                inbox::Action::Ignore { .. } | inbox::Action::Silent { .. } | inbox::Action::Resumed { .. } => {}
+                inbox::Action::Ignore { .. }
+                | inbox::Action::Arrived(_)
+                | inbox::Action::Silent { .. }
+                | inbox::Action::Resumed { .. } => {}
                 inbox::Action::Deliver(delivery) => {
                     let run = Run {
                         publisher: delivery.author,
