@@ -8,7 +8,7 @@ use maille_tests::nodes::{Over, SOON, arrived, credential, member, met, until, w
 
 const MESH: &str = "market.example";
 /// Events that a subscriber's inbox holds.
-const INBOX_EVENTS_MAX: u64 = 65_536;
+const INBOX_EVENTS_MAX: u64 = 131_072;
 /// Bytes that it holds.
 const INBOX_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// The largest record.

@@ -53,6 +53,8 @@ mod tests {
             "-node",
             "-pub",
             "-sub",
+            "-keep",
+            "-topics",
             "-ticket",
             "-passphrase",
             "-id",
@@ -62,7 +64,7 @@ mod tests {
             let page = std::fs::read_to_string(pages.join(format!("maille{name}.1"))).unwrap();
             assert!(page.contains(".TH") && page.contains("Examples"), "{name}: {page}");
         }
-        assert_eq!(std::fs::read_dir(&pages).unwrap().count(), 9);
+        assert_eq!(std::fs::read_dir(&pages).unwrap().count(), 11);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::core::catchup::{Run, SessionId};
 use crate::core::stream::conflate::{Conflation, Pushed};
 use crate::types::Delivery;
 
-/// Events in a subscriber's inbox.
-pub(crate) const INBOX_EVENTS_MAX: usize = 65_536;
+/// Events in a subscriber's inbox: twice as many records as a session of the past lets out at once.
+pub(crate) const INBOX_EVENTS_MAX: usize = 131_072;
 /// Bytes of keys and payloads in a subscriber's inbox.
 pub(crate) const INBOX_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
