@@ -38,7 +38,7 @@ impl World {
                 return;
             };
             catchup.handle(input, now, &mut actions);
-            for action in actions.drain(..).collect::<Vec<_>>() {
+            for action in std::mem::take(&mut actions) {
                 inputs.extend(self.perform(node, action));
             }
         }
