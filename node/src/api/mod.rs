@@ -25,5 +25,5 @@ pub use subscriber::{SubscribeBuilder, Subscriber};
 pub use topic::Topic;
 
 #[cfg(feature = "test-util")]
-pub use crate::net::Cable;
+pub use crate::net::{ByteStream, Cable};
 pub use crate::net::{JoinError, MeshEvent, NodeEvent, SpawnError, SubscribeError};

@@ -17,7 +17,7 @@ use super::link::{Command, EVENTS_MAX, MeshLink, OUTGOING_MAX, PublisherLink, Pu
 use super::mesh::{MeshState, TOPICS_MAX};
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
-use super::{Slot, unix_ms, unix_us};
+use super::{Slot, aside, unix_ms, unix_us};
 use crate::core::admission::MeshKey;
 use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
@@ -242,7 +242,7 @@ impl Task {
         let incarnation = last.map_or(0, |last| last.incarnation + 1).max(unix_ms());
         match self.data_dir.clone() {
             // Stored before its first frame leaves, so that no number is ever used twice.
-            Some(data_dir) => drop(self.jobs.spawn_blocking(move || {
+            Some(data_dir) => aside::spawn(&mut self.jobs, move || {
                 let stored = data_dir
                     .next_incarnation(&name, &topic, incarnation)
                     .map_err(io::Error::from);
@@ -252,7 +252,7 @@ impl Task {
                     open,
                     stored,
                 }
-            })),
+            }),
             None => self.publisher_stored(slot, topic, open, Ok(incarnation)),
         }
     }

@@ -10,7 +10,7 @@ use maille_proto::control::{self, Digest};
 use super::inlet::{Delivery, Inlet};
 use super::streams::incoming;
 use super::task::{Done, Task};
-use super::{Slot, history};
+use super::{Slot, aside, history};
 use crate::core::catchup::wire::{Request, write_busy, write_topics};
 use crate::core::catchup::{
     Action, Answer, Catchup, Fault, InboundId, Input, Question, RequestId, ResponderAction, ResponderInput, Run,
@@ -135,7 +135,7 @@ impl Task {
             let topic = topic.clone();
             self.jobs.spawn(async move {
                 let answer = match read.await {
-                    Ok(read) => tokio::task::spawn_blocking(move || read.open(&context)).await.ok(),
+                    Ok(read) => aside::run(move || read.open(&context)).await.ok(),
                     Err(error) => {
                         tracing::warn!(%error, "history cannot be read");
                         None
@@ -316,7 +316,7 @@ impl Task {
         let Some(state) = mesh.topics.get(&topic) else { return };
         let context = state.context.clone();
         // Many signatures: not in the loop.
-        self.jobs.spawn_blocking(move || {
+        aside::spawn(&mut self.jobs, move || {
             let answer = Answer::read(&response, &context)
                 .inspect_err(|error| tracing::debug!(%from, %error, "an answer about the past cannot be read"));
             Done::Answered {
@@ -369,7 +369,7 @@ impl Task {
                 let read = mesh.history.read(&topic, what);
                 self.jobs.spawn(async move {
                     let bytes = match read.await {
-                        Ok(read) => tokio::task::spawn_blocking(move || read.write(&context)).await.ok(),
+                        Ok(read) => aside::run(move || read.write(&context)).await.ok(),
                         Err(error) => {
                             tracing::warn!(%error, "history cannot be read");
                             None
