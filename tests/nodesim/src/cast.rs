@@ -110,12 +110,6 @@ impl Listener {
             stage.network.kill(self.place);
         }
     }
-
-    /// What it looks like at the end.
-    pub(crate) fn neighbours(&self) -> u64 {
-        let metrics = self.node.metrics();
-        metrics.connections_established - metrics.connections_closed
-    }
 }
 
 /// A member that publishes.
