@@ -58,6 +58,14 @@ counters! {
     records_asked_for,
     /// Records given up as missing.
     records_missing,
+    /// Records that came after they had lost their worth, of subscribers who take them as they come.
+    records_expired,
+    /// Frames that were not passed on because they had expired long since.
+    frames_expired,
+    /// Records given to the durable log that are safe there; one that was given twice counts twice.
+    records_stored,
+    /// Times that frames could not be written to the durable log.
+    frames_not_stored,
     /// Records delivered from the past.
     records_from_history,
     /// Frames that were missing and came from a member that was asked.

@@ -35,6 +35,15 @@ const PRICES: [&str; 2] = [
     "maille pub market.example/equities --key-field 2 --wait-for 3 < prices.csv",
     "maille sub market.example/equities --key AAPL MSFT --count 100 --timeout 60 --json",
 ];
+const HISTORY: [&str; 5] = [
+    "maille keep market.example",
+    "maille keep market.example --topic equities/us --topic equities/eu --retain 30d --max-size 20GiB --data-dir /srv/market",
+    "maille topics market.example",
+    "maille topics market.example --json",
+    "maille sub market.example/equities --latest --no-follow",
+];
+const DURABLE: [&str; 1] =
+    ["maille sub market.example/equities --all --durable archive --data-dir ~/archive >> equities.csv"];
 const LOGS: [&str; 1] = ["tail -f app.log | maille pub ops.example/logs --key-json /host --retry-forever"];
 const IDS: [&str; 2] = ["maille id", "maille id --data-dir /var/lib/ticker"];
 const PAGES: [&str; 5] = [
@@ -68,7 +77,7 @@ impl Terminal {
     fn new() -> Self {
         let user = User::new();
         std::fs::create_dir(user.path("bin")).unwrap();
-        for (program, commands) in [("maille", "node|pub|sub"), ("ticker", "publish|watch")] {
+        for (program, commands) in [("maille", "node|pub|sub|keep|topics"), ("ticker", "publish|watch")] {
             let real = programs().join(program);
             let here = "--no-mdns --listen /ip4/127.0.0.1/tcp/0";
             let text = format!(
@@ -134,6 +143,54 @@ fn two_terminals_chat_with_a_passphrase_in_a_file() {
     for reader in [founder, subscriber] {
         assert_eq!(reader.stdout_line("", LONG), "hello");
     }
+}
+
+#[test]
+fn the_past_is_kept_and_read() {
+    let terminal = Terminal::new();
+    // On this machine, in the meshes that others run their examples in, users do not meet: each has a runtime directory.
+    let srv = terminal.0.arg("market");
+    let mut keepers = vec![terminal.start(HISTORY[0])];
+    keepers.push(terminal.typed(HISTORY[1], &[("/srv/market", &srv)]).start());
+    for keeper in &keepers {
+        keeper.stderr_line("keeping market.example as ", SOON);
+    }
+    let subscriber = subscribed(terminal.start("maille sub market.example/equities"));
+    terminal
+        .0
+        .file("prices.csv", "1,AAPL,30.57\n2,MSFT,35.83\n3,AAPL,31.20\n");
+    terminal.run("maille pub market.example/equities --key-field 2 --wait-for 2 < prices.csv");
+    subscriber.stdout_count(3, LONG);
+    let mut latest = terminal.run(HISTORY[4]);
+    latest.sort_unstable();
+    assert_eq!(latest, ["2,MSFT,35.83", "3,AAPL,31.20"]);
+    assert!(
+        terminal
+            .run(HISTORY[2])
+            .iter()
+            .any(|line| line.starts_with("equities "))
+    );
+    let json = terminal.run(HISTORY[3]);
+    assert!(
+        json.iter().any(|line| line.contains("\"topic\":\"equities\"")),
+        "{json:?}"
+    );
+    let durable = terminal.start(DURABLE[0]);
+    durable.stderr_line("subscribed to ", SOON);
+    let archive = terminal.0.path("equities.csv");
+    let deadline = std::time::Instant::now() + LONG;
+    while std::fs::read_to_string(&archive).unwrap_or_default().lines().count() < 3 {
+        assert!(std::time::Instant::now() < deadline, "the archive stays short");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    durable.signal("INT");
+    let _ = durable.wait(SOON).expect(130);
+    assert!(
+        terminal
+            .0
+            .path("archive/positions/market.example/equities/archive@position")
+            .exists()
+    );
 }
 
 #[test]
@@ -314,12 +371,12 @@ fn the_ticker_takes_other_feeds() {
     for (command, topic) in [(FEEDS[0], "market.example/coins"), (FEEDS[1], "weather.example/oslo")] {
         let watcher = terminal.start(&format!("ticker watch {topic}"));
         terminal.run(command);
-        watcher.stdout_count(5, SOON);
-        assert!(
-            watcher.stdout_lines().iter().any(|line| line.contains("5.5")),
-            "{:?}",
-            watcher.stdout_lines()
-        );
+        // It begins with the newest, and may pass over those before.
+        let mut lines = watcher.stdout_lines();
+        while !lines.iter().any(|line| line.contains("5.5")) {
+            watcher.stdout_count(lines.len() + 1, LONG);
+            lines = watcher.stdout_lines();
+        }
     }
 }
 
@@ -356,6 +413,8 @@ fn documented() -> BTreeSet<String> {
                 "node",
                 "pub",
                 "sub",
+                "keep",
+                "topics",
                 "ticket",
                 "passphrase",
                 "id",
@@ -387,8 +446,8 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn every_documented_command_is_run_here() {
-    let run: [&[&str]; 11] = [
-        &CHAT, &SECRET, &HELPER, &PRICES, &LOGS, &IDS, &PAGES, &DEMO, &BOARD, &FEEDS, &CI,
+    let run: [&[&str]; 13] = [
+        &CHAT, &SECRET, &HELPER, &PRICES, &HISTORY, &DURABLE, &LOGS, &IDS, &PAGES, &DEMO, &BOARD, &FEEDS, &CI,
     ];
     let run: BTreeSet<String> = run.into_iter().flatten().map(|command| (*command).to_owned()).collect();
     let documented = documented();

@@ -130,8 +130,8 @@ pub(crate) fn rpc_subscribe(topic: &str) -> Vec<u8> {
 
 // ---- frames ------------------------------------------------------------------------------------------------------
 
-/// A publisher by hand, whose frames are as good as any.
-#[derive(Debug)]
+/// A publisher by hand, whose frames are as good as any. A clone of it contradicts it.
+#[derive(Clone, Debug)]
 pub(crate) struct Author {
     key: SigningKey,
     context: Context,

@@ -9,6 +9,8 @@ mod helpers;
 mod interleavings;
 mod mirrors;
 mod proxy;
+mod shown;
 mod siege;
 mod silence;
 mod strangers;
+mod wcf;

@@ -5,10 +5,18 @@ mod bad_records;
 mod cast;
 mod endings;
 mod feed;
+mod history;
 mod identities;
+mod keepers;
 mod keys;
+mod kills;
+#[cfg(unix)]
+mod ports_and_rights;
+#[cfg(target_os = "linux")]
+mod prompt;
 mod refusal;
 mod secrets;
+mod secrets_in_memory;
 mod small_commands;
 mod tickers;
 mod tickets;

@@ -50,7 +50,7 @@ fn between_processes(file: &str, ticks: usize, options: &[&str]) -> (Ended, [Vec
     let helper = Helper::start();
     let users: [User; 3] = std::array::from_fn(|_| User::new());
     let watchers: [_; 2] = std::array::from_fn(|who| {
-        let watch = users[who].ticker(["watch", ADDRESS, "--json", "--timeout", "150s"]);
+        let watch = users[who].ticker(["watch", ADDRESS, "--json", "--timeout", "150s", "--from", "now"]);
         watch.args(LOOPBACK).args(helper.bootstrap()).start()
     });
     let publish = users[2].ticker(["publish", ADDRESS, "--speed", "max", "--wait-for", "2", "--file", file]);

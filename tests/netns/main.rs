@@ -2,3 +2,4 @@
 
 mod lan;
 mod mdns;
+mod no_network;

@@ -1,16 +1,20 @@
 //! The programs as processes of their own: built once, and started in a clean environment. Knows nothing of meshes.
 
 mod running;
+#[cfg(target_os = "linux")]
+mod terminal;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 pub use running::{Ended, Running};
+#[cfg(target_os = "linux")]
+pub use terminal::Terminal;
 
 /// Times that the project promises may take so much longer where many tests share few cores.
 pub const PATIENCE: u32 = 5;
@@ -202,19 +206,28 @@ impl Launch {
 
     /// Starts it.
     #[must_use]
-    pub fn start(mut self) -> Running {
+    pub fn start(self) -> Running {
+        self.start_by(|mut command| {
+            let pipe = Stdio::piped;
+            command.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn()
+        })
+    }
+
+    /// Starts it at a terminal, which is beside its standard input, output and error, not in their place.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn start_at_terminal(self) -> (Running, Terminal) {
+        let terminal = Terminal::new();
+        (self.start_by(|command| terminal.start(command)), terminal)
+    }
+
+    fn start_by(self, spawn: impl FnOnce(Command) -> std::io::Result<Child>) -> Running {
         let (program, arguments) = (self.command.get_program(), self.command.get_args());
         let name = Path::new(program).file_name().unwrap().to_string_lossy();
         let words: Vec<_> = arguments.map(OsStr::to_string_lossy).collect();
         let what = format!("{name} {}", words.join(" "));
         let started = Instant::now();
-        let child = self
-            .command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        let child = spawn(self.command).unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut running = Running::new(child, what, started);
         if let Some(bytes) = self.input {
             running.write(bytes);

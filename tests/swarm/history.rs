@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use maille::{Event, PeerId, Start, Subscriber};
-use maille_tests::nodes::{Over, SOON, credential, helper, member, met, within};
+use maille::{Event, Keep, PeerId, Start, Subscriber};
+use maille_tests::nodes::{Over, SOON, builder, credential, helper, join, member, met, until, whether, within};
 
 const MESH: &str = "archive.example";
 const PASSWORD: &str = "sulfur-unpaved-cosmic-jogging";
@@ -80,5 +80,134 @@ async fn one_who_comes_late_gets_all_of_it_although_the_publisher_is_gone() {
             "{from}: {} records",
             records[&author].len()
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_publisher_stored_outlives_it_and_its_new_run_links_to_it() {
+    const RECORDS: usize = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let right = credential(MESH, PASSWORD);
+    let helper = helper(Over::Memory).await;
+    let reader = member(Over::Memory, &[&helper], MESH, &right).await;
+    let publish = async |from: usize| {
+        let node = builder(Over::Memory)
+            .bootstrap(helper.multiaddrs())
+            .data_dir(dir.path())
+            .spawn()
+            .await
+            .unwrap();
+        let member = join(node, MESH, &right).await;
+        let publisher = member.text("feed").publisher().await.unwrap();
+        for number in from..from + RECORDS {
+            let receipt = publisher.publish(&number.to_string()).await.unwrap();
+            if number % 100 == 7 {
+                within("it is stored", SOON, receipt.stored()).await.unwrap();
+            }
+        }
+        publisher.flush().await.unwrap();
+        let id = publisher.id();
+        drop(publisher);
+        member.node.shutdown().await;
+        id
+    };
+    // Nobody hears the first two runs.
+    let author = publish(0).await;
+    assert_eq!(publish(RECORDS).await, author);
+
+    let node = builder(Over::Memory)
+        .bootstrap(helper.multiaddrs())
+        .data_dir(dir.path())
+        .spawn()
+        .await
+        .unwrap();
+    let again = join(node, MESH, &right).await;
+    met([&again, &reader], 1, SOON).await;
+    let publisher = again.text("feed").publisher().await.unwrap();
+    let receipt = publisher.publish(&(2 * RECORDS).to_string()).await.unwrap();
+    within("it is stored", SOON, receipt.stored()).await.unwrap();
+    let mut subscriber = reader.text("feed").subscribe().from(Start::All).start().await.unwrap();
+    let (records, others) = caught_up(&mut subscriber).await;
+    let expected: Vec<String> = (0..=2 * RECORDS).map(|number| number.to_string()).collect();
+    assert!(records[&author] == expected, "{} records", records[&author].len());
+    assert_eq!(others, 2, "two restarts");
+    within(
+        "it is spread",
+        SOON,
+        publisher.publish(&"more".to_owned()).await.unwrap().spread(),
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_stores_all_topics_and_gives_them_after_a_restart() {
+    const RECORDS: usize = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let right = credential(MESH, PASSWORD);
+    let helper = helper(Over::Memory).await;
+    let keeping = async || {
+        let node = builder(Over::Memory)
+            .bootstrap(helper.multiaddrs())
+            .data_dir(dir.path())
+            .spawn()
+            .await
+            .unwrap();
+        let member = join(node, MESH, &right).await;
+        let keeper = member.mesh.keep(Keep::default()).await.unwrap();
+        (member, keeper)
+    };
+    let publishing = member(Over::Memory, &[&helper], MESH, &right).await;
+    let expected: Vec<String> = (0..RECORDS).map(|number| number.to_string()).collect();
+    let publish = async |topic: &str| {
+        let publisher = publishing.text(topic).publisher().await.unwrap();
+        for record in &expected[..RECORDS / 2] {
+            publisher.publish(record).await.unwrap();
+        }
+        publisher
+    };
+    // Half of it before there is a keeper, and nobody else listens.
+    let publishers = [publish("a").await, publish("b/c").await];
+    let (member_keeping, keeper) = keeping().await;
+    until("both topics are kept", SOON, || {
+        whether(keeper.topics().len() == 2, || keeper.topics())
+    })
+    .await;
+    for publisher in &publishers {
+        within("the keeper subscribes", SOON, publisher.ready(1)).await.unwrap();
+        for record in &expected[RECORDS / 2..] {
+            publisher.publish(record).await.unwrap();
+        }
+        assert_eq!(publisher.flush().await.unwrap().neighbours, 1);
+    }
+    within("the keeper has what was before it", SOON, keeper.caught_up()).await;
+    let author = publishers[0].id();
+    drop(publishers);
+    publishing.node.shutdown().await;
+    drop(keeper);
+    member_keeping.node.shutdown().await;
+
+    let (again, _keeper) = keeping().await;
+    let late = member(Over::Memory, &[&helper], MESH, &right).await;
+    met([&again, &late], 1, SOON).await;
+    for topic in ["a", "b/c"] {
+        let mut subscriber = late.text(topic).subscribe().from(Start::All).start().await.unwrap();
+        let (records, others) = caught_up(&mut subscriber).await;
+        assert_eq!(others, 0);
+        let (first, last) = (records[&author].first(), records[&author].last());
+        assert!(
+            records[&author] == expected,
+            "{topic}: {} records, {first:?} to {last:?}",
+            records[&author].len()
+        );
+    }
+    let topics = within("a list", SOON, late.mesh.topics()).await;
+    assert_eq!(topics.len(), 2);
+    for topic in topics {
+        assert!(topic.kept, "{topic:?}");
+        let [publisher] = &topic.publishers[..] else {
+            panic!("{topic:?}");
+        };
+        assert_eq!((publisher.publisher, publisher.next_sequence), (author, RECORDS as u64));
     }
 }

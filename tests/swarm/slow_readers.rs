@@ -22,10 +22,10 @@ async fn read(subscriber: &mut Subscriber<String>, count: u64) {
     }
 }
 
-/// More records than an inbox holds: of the two subscribers of one node, one reads and gets all of them, the other does
+/// WCF's receive queues had no end. More records than an inbox holds: of the two subscribers of one node, one reads and gets all of them, the other does
 /// not, keeps the oldest, and hears how many it missed; then it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_does_not_read_hears_how_much_it_missed() {
+async fn wcf_a_receive_queue_has_an_end_and_who_does_not_read_hears_what_it_missed() {
     const OVER: u64 = 464;
     const RECORDS: u64 = INBOX_EVENTS_MAX + OVER;
     let right = credential(MESH, "sulfur-unpaved-cosmic-jogging");

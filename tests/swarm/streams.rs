@@ -334,9 +334,9 @@ async fn what_is_too_large_is_refused_and_takes_no_sequence_number() {
     assert!(arrived(&mut subscriber).is_empty());
 }
 
-/// Without anybody there, publishing works and says that nobody was there.
+/// WCF reported success when it had sent to nobody. Without anybody there, publishing works and says that nobody was there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishing_to_nobody_is_neither_an_error_nor_silent() {
+async fn wcf_publishing_to_nobody_is_neither_an_error_nor_silent() {
     let lone = mesh_of(1).await.remove(0);
     let publisher = lone.text("feed").publisher().await.unwrap();
     for n in 0..1_000 {

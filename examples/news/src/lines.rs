@@ -66,7 +66,7 @@ pub(crate) fn note(note: &Note) -> String {
         format!("…{}", &id[start..])
     };
     match note {
-        Note::NoHistory => "what was published before now cannot be had: there is no history yet".to_owned(),
+        Note::Unanswered => "nobody could be asked for what was published before now".to_owned(),
         Note::Gap { author, missing } => format!("gap: {missing} items of {} are missing", short(author)),
         Note::Lagged { missed } => format!("lagged: whoever reads this was too slow and missed {missed} items"),
         Note::Undecodable { author } => format!("{} sent a record that is no item", short(author)),

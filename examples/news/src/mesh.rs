@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 pub(crate) use maille::{Address, Credential, Multiaddr, Password, PeerId, Ticket};
-use maille::{Event, Json, Mesh, Node, PublishError, Publisher, Subscriber, Topic};
+use maille::{Event, Json, Mesh, Node, PublishError, Publisher, Start, Subscriber, Topic};
 
 use crate::args::CommonArgs;
 use crate::exit::Failure;
@@ -250,18 +250,16 @@ impl Member {
 
     /// Begins to read, all publishers or only these: what was published since a time, if there is one, else from now on.
     pub(crate) async fn subscribe(&self, publishers: &[PeerId], since: Option<SystemTime>) -> Result<Inlet, Failure> {
-        let mut builder = self.topic.subscribe();
+        let start = match since {
+            None => Start::Now,
+            Some(SystemTime::UNIX_EPOCH) => Start::All,
+            Some(since) => Start::Since(since),
+        };
+        let mut builder = self.topic.subscribe().from(start);
         if !publishers.is_empty() {
             builder = builder.publishers(publishers.iter().copied());
         }
-        let subscriber = builder.start().await.map_err(Failure::other)?;
-        Ok(Inlet {
-            subscriber,
-            mesh: self.mesh.clone(),
-            // maille has no history yet: whoever asks for some is told so, and gets what comes.
-            owed: since.map(|_| Note::NoHistory),
-            caught_up: false,
-        })
+        builder.start().await.map(Inlet).map_err(Failure::other)
     }
 
     /// Flushes, leaves and stops the node.
@@ -308,19 +306,14 @@ impl Outlet {
 
 /// Where items come in.
 #[derive(Debug)]
-pub(crate) struct Inlet {
-    subscriber: Subscriber<Json<Item>>,
-    mesh: Mesh,
-    owed: Option<Note>,
-    caught_up: bool,
-}
+pub(crate) struct Inlet(Subscriber<Json<Item>>);
 
 /// What an [`Inlet`] hears.
 #[derive(Clone, Debug)]
 pub(crate) enum Heard {
     /// An item, tidy.
     Item(Item),
-    /// What there was has been heard; from now on comes what is new.
+    /// What there was before has been heard; from now on comes what is new. Only of who asked for what was before.
     CaughtUp,
     /// Something else.
     Note(Note),
@@ -329,8 +322,8 @@ pub(crate) enum Heard {
 /// What happened besides items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// What was published before cannot be had.
-    NoHistory,
+    /// Nobody could be asked for what was published before.
+    Unanswered,
     /// Records that are missing and could not be had.
     Gap {
         /// Whose.
@@ -353,19 +346,8 @@ pub(crate) enum Note {
 impl Inlet {
     /// What comes next; none when the mesh was left.
     pub(crate) async fn next(&mut self) -> Option<Heard> {
-        if let Some(note) = self.owed.take() {
-            return Some(Heard::Note(note));
-        }
         loop {
-            let event = tokio::select! {
-                biased;
-                event = self.subscriber.next() => event?,
-                // Without history there is nothing to catch up with but the mesh.
-                () = self.mesh.joined(), if !self.caught_up => {
-                    self.caught_up = true;
-                    return Some(Heard::CaughtUp);
-                }
-            };
+            let event = self.0.next().await?;
             return Some(match event {
                 Event::Record(record) => Heard::Item(record.value.0.tidy()),
                 Event::Gap {
@@ -378,6 +360,8 @@ impl Inlet {
                 Event::Undecodable { cursor, .. } => Heard::Note(Note::Undecodable {
                     author: cursor.publisher,
                 }),
+                Event::CaughtUp => Heard::CaughtUp,
+                Event::Unanswered => Heard::Note(Note::Unanswered),
                 // A publisher that began anew, and events of later versions, say nothing about items.
                 _ => continue,
             });

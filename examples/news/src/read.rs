@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::args::ReadArgs;
 use crate::exit::Failure;
 use crate::lines;
-use crate::mesh::{Address, Heard, Inlet, Member, Network, Standing, default_data_dir, place};
+use crate::mesh::{Address, Heard, Inlet, Member, Network, Note, Standing, default_data_dir, place};
 use crate::reader::marks::Marks;
 use crate::reader::screen::{Screen, Wish};
 use crate::reader::state::Reader;
@@ -72,9 +72,7 @@ async fn print(args: &ReadArgs, member: &Member, mut inlet: Inlet) -> Result<(),
         let heard = tokio::select! {
             heard = inlet.next() => heard,
             () = tokio::time::sleep_until(deadline) => {
-                return Err(member.refusal().unwrap_or_else(|| Failure::Nobody(
-                    "nobody could be asked for items: no member was found, or none answered".to_owned(),
-                )));
+                return Err(nobody(member));
             }
         };
         match heard {
@@ -94,10 +92,17 @@ async fn print(args: &ReadArgs, member: &Member, mut inlet: Inlet) -> Result<(),
             }
             Some(Heard::CaughtUp) if args.no_follow => return Ok(()),
             Some(Heard::CaughtUp) => {}
+            Some(Heard::Note(Note::Unanswered)) if args.no_follow => return Err(nobody(member)),
             Some(Heard::Note(note)) => lines::warn(&note),
             None => return Err(Failure::Other("the mesh was left".to_owned())),
         }
     }
+}
+
+fn nobody(member: &Member) -> Failure {
+    member.refusal().unwrap_or_else(|| {
+        Failure::Nobody("nobody could be asked for items: no member was found, or none answered".to_owned())
+    })
 }
 
 async fn browse(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::EXIT_CODES_HELP;
 use crate::mesh::{Address, Multiaddr, Network, PeerId, Ticket};
@@ -130,12 +130,24 @@ pub(crate) struct WatchArgs {
     /// Only ticks of these authors (repeatable)
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) publisher: Vec<PeerId>,
+    /// Where to begin: with the newest tick of each symbol that any member still holds, with all that are held, or with the
+    /// next one
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Beginning::Latest)]
+    pub(crate) from: Beginning,
     /// End after so many ticks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// End with code 4 if no tick comes for so long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+/// Where `watch` begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Beginning {
+    Latest,
+    All,
+    Now,
 }
 
 /// Options of every command that joins a mesh, as in `maille`.

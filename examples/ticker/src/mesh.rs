@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
+pub(crate) use maille::Start;
 pub(crate) use maille::{Address, Credential, Multiaddr, Password, PeerId, Ticket};
 use maille::{Event, MeshName, Node, Publisher, Subscriber, Topic};
 
@@ -207,8 +208,14 @@ impl Member {
     }
 
     /// Begins to listen, to all authors and symbols or only to these.
-    pub(crate) async fn subscribe(&self, authors: &[PeerId], symbols: &[String]) -> Result<Inlet, Failure> {
-        let mut builder = self.topic.subscribe();
+    pub(crate) async fn subscribe(
+        &self,
+        start: Start,
+        authors: &[PeerId],
+        symbols: &[String],
+    ) -> Result<Inlet, Failure> {
+        let past = start != Start::Now;
+        let mut builder = self.topic.subscribe().from(start);
         if !authors.is_empty() {
             builder = builder.publishers(authors.iter().copied());
         }
@@ -218,7 +225,7 @@ impl Member {
         builder
             .start()
             .await
-            .map(Inlet)
+            .map(|subscriber| Inlet { subscriber, past })
             .map_err(|error| Failure::Other(error.to_string()))
     }
 
@@ -268,10 +275,15 @@ impl Outlet {
 
 /// Where ticks come in.
 #[derive(Debug)]
-pub(crate) struct Inlet(Subscriber<Tick>);
+pub(crate) struct Inlet {
+    subscriber: Subscriber<Tick>,
+    /// What comes is of the past still.
+    past: bool,
+}
 
 /// What an [`Inlet`] hears.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all that is heard is ticks")]
 pub(crate) enum Heard {
     /// A tick. Its fields are not checked yet: see [`Tick::read`].
     Tick(Arrival),
@@ -294,6 +306,19 @@ pub(crate) struct Arrival {
     pub(crate) sent_at: SystemTime,
     /// By ours.
     pub(crate) received_at: SystemTime,
+    /// It was published before we listened, and came from whoever holds it.
+    pub(crate) past: bool,
+}
+
+impl Arrival {
+    /// When its author was heard: a tick of the past says that it was then, not now.
+    pub(crate) fn heard_at(&self) -> SystemTime {
+        if self.past {
+            self.sent_at.min(self.received_at)
+        } else {
+            self.received_at
+        }
+    }
 }
 
 /// What happened besides ticks.
@@ -322,6 +347,29 @@ pub(crate) enum Note {
         /// The new run.
         incarnation: u64,
     },
+    /// An author is not heard any more.
+    Silent {
+        /// Who.
+        author: PeerId,
+        /// When it was heard last, by our clock.
+        since: SystemTime,
+    },
+    /// An author that was silent is heard again.
+    Resumed {
+        /// Who.
+        author: PeerId,
+    },
+    /// An author signed two things that contradict each other.
+    Fork {
+        /// Who.
+        author: PeerId,
+        /// In which run, of which nothing more comes.
+        incarnation: u64,
+        /// Where the two part.
+        sequence: u64,
+    },
+    /// What comes from now on is live.
+    CaughtUp,
     /// A record that is no tick.
     Undecodable {
         /// Whose.
@@ -333,7 +381,7 @@ impl Inlet {
     /// What comes next; none when the mesh was left.
     pub(crate) async fn next(&mut self) -> Option<Heard> {
         loop {
-            let note = match self.0.next().await? {
+            let note = match self.subscriber.next().await? {
                 Event::Record(record) => {
                     return Some(Heard::Tick(Arrival {
                         tick: record.value,
@@ -342,6 +390,7 @@ impl Inlet {
                         sequence: record.cursor.sequence,
                         sent_at: record.sent_at,
                         received_at: record.received_at,
+                        past: self.past,
                     }));
                 }
                 Event::Gap {
@@ -360,6 +409,25 @@ impl Inlet {
                     author: publisher,
                     incarnation,
                 },
+                Event::Silent { publisher, since } => Note::Silent {
+                    author: publisher,
+                    since,
+                },
+                Event::Resumed { publisher } => Note::Resumed { author: publisher },
+                Event::Fork {
+                    publisher,
+                    incarnation,
+                    sequence,
+                    ..
+                } => Note::Fork {
+                    author: publisher,
+                    incarnation,
+                    sequence,
+                },
+                Event::CaughtUp => {
+                    self.past = false;
+                    Note::CaughtUp
+                }
                 Event::Undecodable { cursor, .. } => Note::Undecodable {
                     author: cursor.publisher,
                 },
@@ -382,6 +450,7 @@ impl Arrival {
             sequence: 2,
             sent_at,
             received_at: sent_at,
+            past: false,
         }
     }
 }

@@ -62,6 +62,7 @@ impl Show {
             }
         };
         let taken = self.board.take(&reading, &author);
+        self.board.heard(&author, arrival.heard_at());
         match self.face {
             Face::Screen(_) => {}
             Face::Lines => print(&line(&reading, &arrival.tick, taken.change.as_ref()))?,
@@ -76,8 +77,15 @@ impl Show {
 
     /// Shows what else happened on the topic.
     pub(crate) fn note(&mut self, note: &Note) -> Result<(), Failure> {
+        match note {
+            Note::Silent { author, since } => self.board.silent(&author.to_string(), *since),
+            Note::Resumed { author } => self.board.resumed(&author.to_string(), SystemTime::now()),
+            _ => {}
+        }
         match self.face {
             Face::Json => print(&event(&self.topic, note).to_string()),
+            // Nobody at a board or a pipe waits for it.
+            _ if *note == Note::CaughtUp => Ok(()),
             _ => self.warn(note_text(note)),
         }
     }
@@ -98,6 +106,7 @@ impl Show {
         let Face::Screen(screen) = &mut self.face else {
             return Ok(None);
         };
+        self.board.now = Some(SystemTime::now());
         screen.draw(&self.board)?;
         Ok(Screen::wish()?)
     }
@@ -195,6 +204,18 @@ fn event(topic: &str, note: &Note) -> Value {
         Note::Restarted { author, incarnation } => {
             json!({ "event": "restarted", "author": author.to_string(), "incarnation": incarnation })
         }
+        Note::Silent { author, since } => {
+            json!({ "event": "silent", "author": author.to_string(), "received_at": rfc3339(*since) })
+        }
+        Note::Resumed { author } => json!({ "event": "resumed", "author": author.to_string() }),
+        Note::Fork {
+            author,
+            incarnation,
+            sequence,
+        } => json!({
+            "event": "fork", "author": author.to_string(), "incarnation": incarnation, "sequence": sequence,
+        }),
+        Note::CaughtUp => json!({ "event": "caught_up" }),
         Note::Undecodable { author } => json!({ "event": "undecodable", "author": author.to_string() }),
     };
     event["topic"] = json!(topic);
@@ -212,6 +233,17 @@ fn note_text(note: &Note) -> String {
         }
         Note::Lagged { missed } => format!("lagged: this terminal or pipe was too slow and missed {missed} ticks"),
         Note::Restarted { author, .. } => format!("restarted: {} began anew", short_id(&author.to_string())),
+        Note::Silent { author, since } => {
+            let last =
+                Timestamp::try_from(*since).map_or_else(|_| "long ago".to_owned(), |since| format!("at {since:.0}"));
+            format!("stale: {} was last heard {last}", short_id(&author.to_string()))
+        }
+        Note::Resumed { author } => format!("back: {} is heard again", short_id(&author.to_string())),
+        Note::Fork { author, .. } => format!(
+            "fork: {} signed ticks that contradict each other; nothing more of it follows",
+            short_id(&author.to_string())
+        ),
+        Note::CaughtUp => "what follows is live".to_owned(),
         Note::Undecodable { author } => format!("{} sent a record that is no tick", short_id(&author.to_string())),
     }
 }
@@ -220,6 +252,8 @@ fn note_text(note: &Note) -> String {
 mod tests {
     use super::*;
     use crate::tick::MarketTime;
+
+    const PEER: &str = "12D3KooWGRUfVRvGCpQ6kQq8mLWmHwEDCFXcKo9AD9i2nGT6Jxqt";
 
     fn close(price: &str) -> Tick {
         Tick::priced(
@@ -263,6 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn silence_and_its_end_are_told_in_words() {
+        let author = PEER.parse().unwrap();
+        let since = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
+        assert_eq!(
+            note_text(&Note::Silent { author, since }),
+            "stale: …nGT6Jxqt was last heard at 1970-01-01T00:00:01Z"
+        );
+        assert_eq!(note_text(&Note::Resumed { author }), "back: …nGT6Jxqt is heard again");
+    }
+
+    #[test]
     fn records_have_the_shape_of_maille_sub() {
         let sent_at = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(1_500_000);
         let arrival = Arrival {
@@ -277,6 +322,16 @@ mod tests {
         assert_eq!(
             value["payload"],
             json!({"symbol": "IBM", "kind": "close", "time": "2013-03-01", "price": "202.910"})
+        );
+        let silent = Note::Silent {
+            author: PEER.parse().unwrap(),
+            since: SystemTime::UNIX_EPOCH,
+        };
+        assert_eq!(
+            event("equities/us", &silent),
+            json!({
+                "event": "silent", "topic": "equities/us", "author": PEER, "received_at": "1970-01-01T00:00:00.000000Z",
+            })
         );
         let lagged = event("equities/us", &Note::Lagged { missed: 7 });
         assert_eq!(lagged, json!({"event": "lagged", "topic": "equities/us", "missed": 7}));

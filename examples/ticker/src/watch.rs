@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::args::WatchArgs;
+use crate::args::{Beginning, WatchArgs};
 use crate::board::screen::Wish;
 use crate::exit::Failure;
-use crate::mesh::{Address, Heard, Inlet, Member, Standing, place};
+use crate::mesh::{Address, Heard, Inlet, Member, Standing, Start, place};
 use crate::secret;
 use crate::show::Show;
 use crate::stop;
@@ -24,7 +24,9 @@ pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
     let credential = secret::credential(&args.common, &address)?;
     let network = args.common.network();
     let member = Member::join(&network, &address, credential).await?;
-    let inlet = member.subscribe(&args.publisher, &args.symbols).await?;
+    let inlet = member
+        .subscribe(start(args.from), &args.publisher, &args.symbols)
+        .await?;
     let outcome = tokio::select! {
         outcome = watch(&args, &address, &member, inlet) => outcome,
         failure = member.refused() => Err(failure),
@@ -70,6 +72,14 @@ async fn watch(args: &WatchArgs, address: &Address, member: &Member, mut inlet: 
                 });
             }
         }
+    }
+}
+
+fn start(beginning: Beginning) -> Start {
+    match beginning {
+        Beginning::Latest => Start::Latest,
+        Beginning::All => Start::All,
+        Beginning::Now => Start::Now,
     }
 }
 

@@ -37,8 +37,11 @@ pub enum PublishError {
         /// The limit.
         topics_max: usize,
     },
+    /// The record is not in a durable log.
+    #[error("the record is not stored: there is no data directory, or it could not be written")]
+    NotStored,
     /// `flush` waited long enough.
-    #[error("{left} records are not yet acknowledged by every neighbour that subscribed")]
+    #[error("{left} records are not yet stored, or not acknowledged by every neighbour that subscribed")]
     NotFlushed {
         /// How many.
         left: u64,

@@ -16,7 +16,6 @@ use crate::types::Cursor;
 /// What a subscriber hears.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "nearly all events are records")]
 pub enum Event<T> {
     /// A record.
     Record(Received<T>),

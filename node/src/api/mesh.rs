@@ -1,6 +1,7 @@
 //! The handle of a joined mesh.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use libp2p::PeerId;
@@ -9,7 +10,8 @@ use tokio_stream::wrappers::WatchStream;
 
 use super::{MeshEvents, Payload, Topic};
 use crate::core::neighbours::Status;
-use crate::net::{Command, MeshLink, NodeLink};
+use crate::net::{Command, KeepError, KeepLink, MeshLink, NodeLink, TopicInfo};
+use crate::store::LogLimits;
 use crate::types::{BootstrapPeer, MeshName, Ticket, TicketError, TopicName};
 
 /// A mesh this node has joined. Cheap to clone; when the last handle of it and of its topics is dropped, the node leaves.
@@ -91,6 +93,45 @@ impl Mesh {
         Topic::new(self.clone(), name)
     }
 
+    /// The topics of this mesh: those this node knows, and those its neighbours tell of within five seconds.
+    ///
+    /// # Cancel safety
+    /// Changes nothing; may be dropped at any time.
+    pub async fn topics(&self) -> Vec<TopicInfo> {
+        let (reply, listed) = oneshot::channel();
+        let slot = self.link.slot;
+        // An error means that the mesh was left, and then it has no topics here.
+        let _ = self.node.commands.send(Command::Topics { slot, reply }).await;
+        listed.await.unwrap_or_default()
+    }
+
+    /// Keeps topics of this mesh: this node subscribes to them, fetches what others hold of them, stores all of it in its
+    /// data directory and gives it to whoever asks. Ends when the keeper is dropped; what is stored stays.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future keeps nothing.
+    pub async fn keep(&self, keep: Keep) -> Result<Keeper, KeepError> {
+        let (reply, kept) = oneshot::channel();
+        let command = Command::Keep {
+            slot: self.link.slot,
+            topics: keep.topics.map(|topics| topics.into_iter().collect()),
+            limits: LogLimits {
+                age_us_max: u64::try_from(keep.retain.as_micros()).unwrap_or(u64::MAX),
+                bytes_max: keep.bytes_max,
+            },
+            reply,
+        };
+        self.node.commands.send(command).await.map_err(|_| KeepError::Closed)?;
+        let link = kept.await.map_err(|_| KeepError::Closed)??;
+        Ok(Keeper {
+            _mesh: self.clone(),
+            link,
+        })
+    }
+
     /// Leaves the mesh: neighbours see it at once, all its topics end, connections stay for other meshes.
     ///
     /// # Cancel safety
@@ -110,5 +151,57 @@ impl Mesh {
             // An error means that the node is gone, and the mesh with it.
             let _ = left.await;
         }
+    }
+}
+
+/// What a keeper stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Only these topics; `None`: all there are, and all there will be.
+    pub topics: Option<Vec<TopicName>>,
+    /// How long records are stored.
+    pub retain: Duration,
+    /// How much the history of the mesh may take of the disk, in bytes; at least 64 MiB are used.
+    pub bytes_max: u64,
+}
+
+impl Default for Keep {
+    /// All topics, for 7 days, up to 2 GiB.
+    fn default() -> Self {
+        let limits = LogLimits::default();
+        Self {
+            topics: None,
+            retain: Duration::from_micros(limits.age_us_max),
+            bytes_max: limits.bytes_max,
+        }
+    }
+}
+
+/// A keeper at work: dropping it ends it.
+#[derive(Debug)]
+pub struct Keeper {
+    _mesh: Mesh,
+    link: Arc<KeepLink>,
+}
+
+impl Keeper {
+    /// The topics that are kept.
+    #[must_use]
+    pub fn topics(&self) -> Vec<TopicName> {
+        self.link.state.borrow().topics.clone()
+    }
+
+    /// The topics that are kept, now and whenever one is added, until the mesh is left. Cancel safe.
+    pub fn topics_changes(&self) -> impl Stream<Item = Vec<TopicName>> + Send + Unpin + use<> {
+        WatchStream::new(self.link.state.clone()).map(|state| state.topics)
+    }
+
+    /// Waits until what was before the keeper is fetched from whoever holds it, of all topics known so far.
+    ///
+    /// # Cancel safety
+    /// Changes nothing; may be dropped at any time.
+    pub async fn caught_up(&self) {
+        // An error means that the mesh was left: there is nothing more to wait for.
+        let _ = self.link.state.clone().wait_for(|state| state.fetching == 0).await;
     }
 }

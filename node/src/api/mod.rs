@@ -15,7 +15,7 @@ pub use builder::NodeBuilder;
 pub use credential::Credential;
 pub use error::{PublishError, StreamError};
 pub use event::{Event, MeshEvents, NodeEvents, Received};
-pub use mesh::Mesh;
+pub use mesh::{Keep, Keeper, Mesh};
 pub use node::Node;
 #[cfg(feature = "serde")]
 pub use payload::Json;
@@ -26,4 +26,6 @@ pub use topic::Topic;
 
 #[cfg(feature = "test-util")]
 pub use crate::net::{ByteStream, Cable};
-pub use crate::net::{JoinError, MeshEvent, NodeEvent, SpawnError, SubscribeError};
+pub use crate::net::{
+    JoinError, KeepError, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError, TopicInfo,
+};

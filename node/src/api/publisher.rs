@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p::PeerId;
 use maille_proto::{KEY_BYTES_MAX, RECORD_BYTES_MAX};
+use tokio::sync::watch;
 
 use super::{Payload, PublishError, Topic};
 use crate::net::{Outgoing, PublisherLink, PublisherState};
@@ -37,6 +38,7 @@ impl<T> Clone for Publisher<T> {
 #[derive(Clone, Debug)]
 pub struct Receipt {
     cursor: Cursor,
+    state: watch::Receiver<PublisherState>,
 }
 
 impl Receipt {
@@ -44,6 +46,46 @@ impl Receipt {
     #[must_use]
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// Waits until the record is in this node's durable log: it survives this process and this machine's loss of power.
+    /// Without a data directory there is none.
+    ///
+    /// # Errors
+    /// [`PublishError::NotStored`] if it cannot be stored, or there is no data directory; [`PublishError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing; may be dropped at any time.
+    pub async fn stored(&self) -> Result<(), PublishError> {
+        let sequence = self.cursor.sequence;
+        let mut state = self.state.clone();
+        let settled = state.wait_for(|state| state.stored.as_ref().is_none_or(|stored| stored.next > sequence));
+        let settled = settled.await.map_err(|_| PublishError::Closed)?;
+        match &settled.stored {
+            Some(stored) if !stored.is_lost(sequence) => Ok(()),
+            _ => Err(PublishError::NotStored),
+        }
+    }
+
+    /// Waits until a neighbour has acknowledged the record; says how many have. A count of neighbours, never of the
+    /// audience. Waits for ever if nobody is subscribed: use a deadline.
+    ///
+    /// # Errors
+    /// [`PublishError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing; may be dropped at any time.
+    pub async fn spread(&self) -> Result<usize, PublishError> {
+        let sequence = self.cursor.sequence;
+        let count = |state: &PublisherState| {
+            let acknowledgements = state.acknowledgements.iter();
+            acknowledgements
+                .filter(|acknowledged| acknowledged.contains(&sequence))
+                .count()
+        };
+        let mut state = self.state.clone();
+        let spread = state.wait_for(|state| count(state) > 0).await;
+        spread.map(|state| count(&state)).map_err(|_| PublishError::Closed)
     }
 }
 
@@ -119,6 +161,7 @@ impl<T: Payload> Publisher<T> {
                 incarnation: self.incarnation(),
                 sequence,
             },
+            state: self.link.state.clone(),
         })
     }
 
@@ -140,7 +183,8 @@ impl<T: Payload> Publisher<T> {
         self.wait(|state| state.subscribed >= enough).await.map(drop)
     }
 
-    /// Waits until every neighbour that is subscribed has acknowledged every record that was published before the call. With
+    /// Waits until every neighbour that is subscribed has acknowledged every record that was published before the call, and
+    /// with a data directory until they are stored. With
     /// no neighbour at all there is nobody to wait for; [`Flushed::neighbours`] says so.
     ///
     /// # Errors
@@ -150,15 +194,17 @@ impl<T: Payload> Publisher<T> {
     /// Changes nothing; may be dropped at any time.
     pub async fn flush(&self) -> Result<Flushed, PublishError> {
         let published = self.link.published();
-        let flushed = self.wait(|state| state.sent >= published && state.acknowledged >= published);
+        let is_stored = |state: &PublisherState| state.stored.as_ref().is_none_or(|stored| stored.next >= published);
+        let flushed = self.wait(|state| state.sent >= published && state.acknowledged >= published && is_stored(state));
         match tokio::time::timeout(FLUSH_TIMEOUT, flushed).await {
             Ok(state) => Ok(Flushed {
                 neighbours: state?.acknowledged_by,
             }),
             Err(_) => {
-                let acknowledged = self.link.state.borrow().acknowledged;
+                let state = self.link.state.borrow();
+                let stored = state.stored.as_ref().map_or(published, |stored| stored.next);
                 Err(PublishError::NotFlushed {
-                    left: published.saturating_sub(acknowledged),
+                    left: published.saturating_sub(state.acknowledged.min(stored)),
                 })
             }
         }
@@ -167,6 +213,6 @@ impl<T: Payload> Publisher<T> {
     async fn wait(&self, mut reached: impl FnMut(&PublisherState) -> bool) -> Result<PublisherState, PublishError> {
         let mut state = self.link.state.clone();
         let reached = state.wait_for(|state| reached(state)).await;
-        reached.map(|state| *state).map_err(|_| PublishError::Closed)
+        reached.map(|state| state.clone()).map_err(|_| PublishError::Closed)
     }
 }

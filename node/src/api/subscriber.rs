@@ -11,8 +11,8 @@ use libp2p::PeerId;
 use tokio::sync::oneshot;
 
 use super::{Event, Payload, Received, StreamError, SubscribeError, Topic};
-use crate::net::{Command, Delivery, Filter, Incoming, SubscriptionLink};
-use crate::types::{Cursor, Position, Start};
+use crate::net::{Command, Filter, Incoming, Notice, SubscriptionLink};
+use crate::types::{Cursor, Delivery, Position, Start};
 
 /// Describes a subscription; [`start`](Self::start) begins it.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct SubscribeBuilder<T> {
     topic: Topic<T>,
     filter: Filter,
     start: Start,
+    delivery: Delivery,
 }
 
 impl<T: Payload> SubscribeBuilder<T> {
@@ -28,6 +29,7 @@ impl<T: Payload> SubscribeBuilder<T> {
             topic,
             filter: Filter::default(),
             start: Start::Now,
+            delivery: Delivery::Ordered,
         }
     }
 
@@ -36,6 +38,13 @@ impl<T: Payload> SubscribeBuilder<T> {
     #[must_use]
     pub fn from(mut self, start: Start) -> Self {
         self.start = start;
+        self
+    }
+
+    /// What suits the data: each publisher's records in order, unless this says otherwise.
+    #[must_use]
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
         self
     }
 
@@ -67,7 +76,12 @@ impl<T: Payload> SubscribeBuilder<T> {
     /// # Cancel safety
     /// Dropping the future leaves no subscription behind.
     pub async fn start(self) -> Result<Subscriber<T>, SubscribeError> {
-        let Self { topic, filter, start } = self;
+        let Self {
+            topic,
+            filter,
+            start,
+            delivery,
+        } = self;
         let position = match &start {
             Start::After(position) => position.clone(),
             _ => Position::default(),
@@ -78,6 +92,7 @@ impl<T: Payload> SubscribeBuilder<T> {
             topic: topic.name.clone(),
             filter,
             start,
+            delivery,
             reply,
         };
         topic
@@ -160,10 +175,10 @@ impl<T: Payload> Subscriber<T> {
         }
     }
 
-    fn event(&mut self, delivery: Delivery) -> Event<T> {
+    fn event(&mut self, delivery: Notice) -> Event<T> {
         match delivery {
-            Delivery::Record(incoming) => self.record(incoming),
-            Delivery::Gap {
+            Notice::Record(incoming) => self.record(incoming),
+            Notice::Gap {
                 publisher,
                 incarnation,
                 from,
@@ -181,9 +196,9 @@ impl<T: Payload> Subscriber<T> {
                     to,
                 }
             }
-            Delivery::Restarted { publisher, incarnation } => Event::Restarted { publisher, incarnation },
-            Delivery::Lagged { missed } => Event::Lagged { missed },
-            Delivery::Fork {
+            Notice::Restarted { publisher, incarnation } => Event::Restarted { publisher, incarnation },
+            Notice::Lagged { missed } => Event::Lagged { missed },
+            Notice::Fork {
                 publisher,
                 incarnation,
                 sequence,
@@ -196,10 +211,10 @@ impl<T: Payload> Subscriber<T> {
                 first,
                 second,
             },
-            Delivery::Silent { publisher, since } => Event::Silent { publisher, since },
-            Delivery::Resumed { publisher } => Event::Resumed { publisher },
-            Delivery::Unanswered => Event::Unanswered,
-            Delivery::CaughtUp => Event::CaughtUp,
+            Notice::Silent { publisher, since } => Event::Silent { publisher, since },
+            Notice::Resumed { publisher } => Event::Resumed { publisher },
+            Notice::Unanswered => Event::Unanswered,
+            Notice::CaughtUp => Event::CaughtUp,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The handle of a topic.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -55,12 +56,31 @@ impl<T: Payload> Topic<T> {
     /// # Cancel safety
     /// Dropping the future leaves no publisher behind.
     pub async fn publisher(&self) -> Result<Publisher<T>, PublishError> {
+        self.open_publisher(0).await
+    }
+
+    /// A publisher whose records lose their worth so long after they were sent, at least a millisecond and at most 49 days:
+    /// subscribers who take records as they come get none that is older, and nobody passes them on for long. One that lives
+    /// already keeps the lifetime it has.
+    ///
+    /// # Errors
+    /// As [`publisher`](Self::publisher).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves no publisher behind.
+    pub async fn expiring_publisher(&self, lifetime: Duration) -> Result<Publisher<T>, PublishError> {
+        let lifetime_ms = u32::try_from(lifetime.as_millis()).unwrap_or(u32::MAX);
+        self.open_publisher(lifetime_ms.max(1)).await
+    }
+
+    async fn open_publisher(&self, lifetime_ms: u32) -> Result<Publisher<T>, PublishError> {
         let (reply, opened) = oneshot::channel();
         let content_type = T::content_type();
         let command = Command::OpenPublisher {
             slot: self.mesh.link.slot,
             topic: self.name.clone(),
             content_type,
+            lifetime_ms,
             reply,
         };
         self.mesh

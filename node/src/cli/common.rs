@@ -144,6 +144,36 @@ impl Member {
     ) -> Result<Self, Failure> {
         let credential = options.credential(&place.mesh, stop).await?;
         let node = spawn(builder(network, place.tickets.clone()), stop).await?;
+        Self::enter(node, place, credential, options, stop).await
+    }
+
+    /// Joins several meshes with one node. All passwords are found before it starts.
+    pub(crate) async fn join_all(
+        places: &[Place],
+        network: &NetworkOptions,
+        options: &MeshOptions,
+        stop: &Stop,
+    ) -> Result<Vec<Self>, Failure> {
+        let mut credentials = Vec::with_capacity(places.len());
+        for place in places {
+            credentials.push(options.credential(&place.mesh, stop).await?);
+        }
+        let tickets = places.iter().flat_map(|place| place.tickets.clone());
+        let node = spawn(builder(network, tickets), stop).await?;
+        let mut members = Vec::with_capacity(places.len());
+        for (place, credential) in places.iter().zip(credentials) {
+            members.push(Self::enter(node.clone(), place, credential, options, stop).await?);
+        }
+        Ok(members)
+    }
+
+    async fn enter(
+        node: Node,
+        place: &Place,
+        credential: Credential,
+        options: &MeshOptions,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
         let mesh = stop
             .or(node.join(place.mesh.clone(), credential))
             .await?
@@ -206,6 +236,11 @@ impl Watch {
         self.patience.joined_ever()
     }
 
+    /// Says a line where no progress is drawn over it.
+    pub(crate) fn note(&self, line: &str) {
+        self.progress.suspend(|| say(line));
+    }
+
     /// What to say when time is up and peers were met, but all refused so far.
     pub(crate) fn refused_so_far(&self) -> Option<Failure> {
         self.patience.refused_so_far().map(|peers| self.refused(peers))
@@ -266,10 +301,6 @@ impl Watch {
     fn refused(&self, peers: usize) -> Failure {
         Failure::Refused(refused(peers, self.mesh.name().as_str(), self.open))
     }
-
-    fn note(&self, line: &str) {
-        self.progress.suspend(|| say(line));
-    }
 }
 
 /// The line about a bootstrap peer that cannot be reached; empty for other events.
@@ -302,6 +333,11 @@ fn refused(peers: usize, mesh: &str, open: bool) -> String {
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
+}
+
+/// The same for what is counted without an end.
+pub(crate) fn counted_u64(count: u64, noun: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 #[cfg(test)]

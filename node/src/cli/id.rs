@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::Failure;
-use super::node::default_data_dir;
+use super::node::{DATA_DIR, default_data_dir};
 use super::output::{json_line, print_now};
 
 const EXAMPLES: &str = "\
@@ -37,7 +37,7 @@ struct Identity {
 
 /// Runs `maille id`.
 pub(crate) fn run(args: &IdArgs) -> Result<(), Failure> {
-    let directory = args.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+    let directory = args.data_dir.clone().map_or_else(|| default_data_dir(DATA_DIR), Ok)?;
     let peer = maille::Node::identity_in(&directory)
         .map_err(|error| Failure::Other(error.into()))?
         .to_string();

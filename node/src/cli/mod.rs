@@ -2,8 +2,11 @@
 
 mod common;
 mod completions;
+mod durable;
+mod events;
 mod exit;
 mod id;
+mod keep;
 mod keys;
 mod lines;
 mod man;
@@ -15,9 +18,12 @@ mod password;
 mod patience;
 mod place;
 mod publish;
+mod receipts;
 mod signals;
+mod start;
 mod subscribe;
 mod ticket;
+mod topics;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -71,6 +77,8 @@ enum Command {
     Node(Box<node::NodeArgs>),
     Pub(Box<publish::PubArgs>),
     Sub(Box<subscribe::SubArgs>),
+    Keep(Box<keep::KeepArgs>),
+    Topics(Box<topics::TopicsArgs>),
     Ticket(Box<ticket::TicketArgs>),
     Passphrase(passphrase::PassphraseArgs),
     Id(id::IdArgs),
@@ -113,6 +121,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Node(args) => node::run(*args, Stop::install()?).await,
         Command::Pub(args) => publish::run(*args, Stop::install()?).await,
         Command::Sub(args) => subscribe::run(*args, Stop::install()?).await,
+        Command::Keep(args) => keep::run(*args, Stop::install()?).await,
+        Command::Topics(args) => topics::run(*args, Stop::install()?).await,
     }
 }
 

@@ -18,6 +18,9 @@ use super::signals::{Signal, Stop};
 /// Where a helper listens unless told otherwise.
 const PORT: u16 = 6245;
 
+/// Its part of the user's data directory.
+pub(crate) const DATA_DIR: &str = "node";
+
 /// How often an unreachable bootstrap peer is worth a line.
 const UNREACHABLE_NOTE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -66,7 +69,7 @@ pub(crate) async fn run(args: NodeArgs, stop: Stop) -> Result<(), Failure> {
         network.listen = default_listen(has_ip6());
     }
     if network.data_dir.is_none() {
-        network.data_dir = Some(default_data_dir()?);
+        network.data_dir = Some(default_data_dir(DATA_DIR)?);
     }
     let builder = builder(&network, args.ticket.clone())
         .helper(true)
@@ -82,12 +85,12 @@ pub(crate) async fn run(args: NodeArgs, stop: Stop) -> Result<(), Failure> {
     }
 }
 
-/// Where a helper's identity is kept unless told otherwise: `maille/node` in the user's data directory.
-pub(crate) fn default_data_dir() -> Result<PathBuf, Failure> {
+/// Where `maille <command>` keeps what it keeps unless told otherwise: `maille/<command>` in the user's data directory.
+pub(crate) fn default_data_dir(command: &str) -> Result<PathBuf, Failure> {
     let strategy = etcetera::choose_base_strategy().map_err(|_| {
-        Failure::other("this user has no home directory to keep the node's identity in: give one with --data-dir")
+        Failure::other("this user has no home directory to keep anything in: give a directory with --data-dir")
     })?;
-    Ok(strategy.data_dir().join("maille").join("node"))
+    Ok(strategy.data_dir().join("maille").join(command))
 }
 
 /// Notes what others should know, until a signal comes.

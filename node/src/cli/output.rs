@@ -5,8 +5,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
+use maille::{Cursor, Position};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::exit::{Failure, printable};
 
@@ -110,27 +111,30 @@ fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     }
 }
 
+/// A line with its end, and the record that is done with once it is out. Empty: there was nothing to print about it.
+type Line = (Vec<u8>, Option<Cursor>);
+
 /// Standard output on a thread of its own: a stalled reader holds up the command that prints, not the node.
 #[derive(Debug)]
 pub(crate) struct Output {
-    lines: mpsc::Sender<Vec<u8>>,
+    lines: mpsc::Sender<Line>,
     thread: JoinHandle<std::io::Result<()>>,
     pub(crate) on_terminal: bool,
 }
 
 impl Output {
-    /// Standard output.
-    pub(crate) fn standard() -> Self {
+    /// Standard output. Once lines are out, `printed` is told the position after them.
+    pub(crate) fn standard(printed: Option<watch::Sender<Position>>) -> Self {
         let on_terminal = std::io::stdout().is_terminal();
         Self {
             on_terminal,
-            ..Self::to(std::io::stdout())
+            ..Self::to(std::io::stdout(), printed)
         }
     }
 
-    fn to(writer: impl Write + Send + 'static) -> Self {
+    fn to(writer: impl Write + Send + 'static, printed: Option<watch::Sender<Position>>) -> Self {
         let (lines, queue) = mpsc::channel(LINES_WAITING_MAX);
-        let thread = std::thread::spawn(move || write_all(writer, queue));
+        let thread = std::thread::spawn(move || write_all(writer, queue, printed.as_ref()));
         Self {
             lines,
             thread,
@@ -140,8 +144,8 @@ impl Output {
 
     /// Hands one line over; it is flushed as soon as none follows. `false` if nobody reads any more: call
     /// [`finish`](Self::finish) to learn why.
-    pub(crate) async fn print(&self, line: Vec<u8>) -> bool {
-        self.lines.send(line).await.is_ok()
+    pub(crate) async fn print(&self, line: Vec<u8>, done: Option<Cursor>) -> bool {
+        self.lines.send((line, done)).await.is_ok()
     }
 
     /// Waits until everything is written, or says what went wrong.
@@ -160,14 +164,28 @@ impl Output {
     }
 }
 
-fn write_all(writer: impl Write, mut queue: mpsc::Receiver<Vec<u8>>) -> std::io::Result<()> {
+fn write_all(
+    writer: impl Write,
+    mut queue: mpsc::Receiver<Line>,
+    printed: Option<&watch::Sender<Position>>,
+) -> std::io::Result<()> {
     let mut writer = std::io::BufWriter::new(writer);
-    while let Some(line) = queue.blocking_recv() {
-        writer.write_all(&line)?;
-        while let Ok(line) = queue.try_recv() {
+    let mut position = printed.map(|printed| printed.borrow().clone()).unwrap_or_default();
+    while let Some(first) = queue.blocking_recv() {
+        let mut next = Some(first);
+        while let Some((line, done)) = next {
             writer.write_all(&line)?;
+            done.map(|done| position.advance(&done));
+            next = queue.try_recv().ok();
         }
         writer.flush()?;
+        if let Some(printed) = printed {
+            printed.send_if_modified(|last| {
+                let moved = *last != position;
+                last.clone_from(&position);
+                moved
+            });
+        }
     }
     writer.flush()
 }
@@ -271,10 +289,10 @@ mod tests {
     }
 
     async fn print_lines(sink: Sink, lines: usize) -> (bool, Result<(), Failure>) {
-        let output = Output::to(sink);
+        let output = Output::to(sink, None);
         let mut open = true;
         for number in 0..lines {
-            open = output.print(format!("{number}\n").into_bytes()).await;
+            open = output.print(format!("{number}\n").into_bytes(), None).await;
         }
         (open, output.finish().await)
     }
@@ -291,6 +309,30 @@ mod tests {
         assert!(open && outcome.is_ok());
         let expected: String = (0..1_000).map(|number| format!("{number}\n")).collect();
         assert_eq!(*written.lock().unwrap(), expected.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_position_is_told_only_of_what_is_out() {
+        let cursor = |sequence| Cursor {
+            publisher: maille::Keypair::generate_ed25519().public().to_peer_id(),
+            incarnation: 1,
+            sequence,
+        };
+        let sink = Sink {
+            written: Arc::default(),
+            room: 4,
+            kind: std::io::ErrorKind::StorageFull,
+        };
+        let (printed, mut told) = watch::channel(Position::new());
+        let output = Output::to(sink, Some(printed));
+        let first = cursor(4);
+        assert!(output.print(b"one\n".to_vec(), Some(first)).await);
+        told.changed().await.unwrap();
+        assert!(told.borrow_and_update().covers(&first));
+        let second = cursor(5);
+        output.print(b"two\n".to_vec(), Some(second)).await;
+        assert!(output.finish().await.is_err());
+        assert!(told.borrow().covers(&first) && !told.borrow().covers(&second));
     }
 
     #[tokio::test]

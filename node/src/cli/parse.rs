@@ -9,19 +9,56 @@ use maille::{MeshName, Multiaddr};
 /// Longer waits are surely mistakes, and would overflow a clock.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A duration: `30` (seconds), `0.5`, `30s`, `2m`, `1h 30m`.
+/// A duration: `30` (seconds), `0.5`, `30s`, `2m`, `1h 30m`, `7d`. Days have 24 hours.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let hint = || "a duration looks like `30` (seconds), `30s`, `2m` or `1h 30m`".to_owned();
+    let hint = || "a duration looks like `30` (seconds), `30s`, `2m`, `1h 30m` or `7d`".to_owned();
     let parsed = if let Ok(seconds) = text.parse::<f64>() {
         Duration::try_from_secs_f64(seconds).map_err(|_| hint())?
     } else {
-        let signed: jiff::SignedDuration = text.parse().map_err(|_| hint())?;
+        let span: jiff::Span = text.parse().map_err(|_| hint())?;
+        let days = jiff::SpanRelativeTo::days_are_24_hours();
+        let signed = span.to_duration(days).map_err(|_| hint())?;
         Duration::try_from(signed).map_err(|_| hint())?
     };
     if parsed > DURATION_MAX {
         return Err("it is longer than a year".to_owned());
     }
     Ok(parsed)
+}
+
+/// A size in bytes: `1048576`, `500MB`, `2GiB`, `1.5 GiB`.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let hint = || "a size looks like `500MB`, `2GiB` or `1048576` (bytes)".to_owned();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let units = [
+        ("b", 1),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("tb", 1_000_000_000_000),
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+        ("tib", 1 << 40),
+    ];
+    let unit = unit.trim().to_ascii_lowercase();
+    let bytes_a_unit: u64 = match unit.as_str() {
+        "" => 1,
+        unit => units.iter().find(|(name, _)| *name == unit).ok_or_else(hint)?.1,
+    };
+    // Whole numbers are exact; of others, at most three digits count.
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let whole: u64 = whole.parse().map_err(|_| hint())?;
+    if part.is_empty() || part.len() > 3 {
+        return Err(hint());
+    }
+    let thousandths = format!("{part:0<3}").parse::<u64>().map_err(|_| hint())?;
+    let rest = u128::from(bytes_a_unit) * u128::from(thousandths) / 1_000;
+    let bytes = u128::from(whole) * u128::from(bytes_a_unit) + rest;
+    u64::try_from(bytes).map_err(|_| "it is more bytes than can be counted".to_owned())
 }
 
 /// A multiaddr to listen on or to announce.
@@ -114,6 +151,8 @@ mod tests {
             ("1h 30m", 5_400_000),
             ("0", 0),
             ("500ms", 500),
+            ("7d", 604_800_000),
+            ("1w 1d 1h", 694_800_000),
         ];
         for (text, millis) in cases {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
@@ -128,9 +167,42 @@ mod tests {
             "1e300",
             "5 parsecs",
             "400d",
+            "1 month",
+            "1y",
             "9000h 9000h",
         ] {
             assert!(duration(bad).is_err(), "{bad}: {:?}", duration(bad));
+        }
+    }
+
+    #[test]
+    fn sizes_say_their_unit() {
+        for (text, size) in [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("500MB", 500_000_000),
+            ("2GiB", 2 << 30),
+            ("2 gib", 2 << 30),
+            ("1.5GiB", 3 << 29),
+            ("0.001kb", 1),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for bad in [
+            "",
+            "GiB",
+            "-1",
+            "1e9",
+            "2 GiBs",
+            "1..5",
+            "1.",
+            ".5",
+            "1.2345GiB",
+            "18446744073709551616",
+            "99999999TiB",
+        ] {
+            assert!(bytes(bad).is_err(), "{bad}: {:?}", bytes(bad));
         }
     }
 

@@ -10,13 +10,14 @@ use maille::{Address, PublishError, Publisher};
 use maille_proto::{KEY_BYTES_MAX, RECORD_BYTES_MAX};
 use serde::Serialize;
 
-use super::common::{Member, MeshOptions, NetworkOptions, Watch, counted, shutdown};
+use super::common::{Member, MeshOptions, NetworkOptions, Watch, counted, counted_u64, shutdown};
 use super::exit::{Failure, say};
 use super::keys::{Delimiter, JsonPointer, KeyRule};
 use super::lines::{Line, read_standard_input};
 use super::output::{json_line, print_now};
 use super::parse;
 use super::place::{AddressOrTicket, Place};
+use super::receipts::Receipts;
 use super::signals::Stop;
 
 /// More subscribed neighbours than a publisher ever keeps cannot be waited for.
@@ -68,6 +69,10 @@ pub(crate) struct PubArgs {
     /// Say on standard output, as JSON, who publishes and what was published
     #[arg(long)]
     json: bool,
+    /// Say on standard output, once a record is acknowledged, which: PUBLISHER/INCARNATION/SEQUENCE, or an object with --json.
+    /// Acknowledged is what is stored in --data-dir; without it, what a neighbour has
+    #[arg(long)]
+    receipts: bool,
     #[command(flatten)]
     mesh: MeshOptions,
     #[command(flatten)]
@@ -114,7 +119,10 @@ pub(crate) async fn run(args: PubArgs, stop: Stop) -> Result<(), Failure> {
     introduce(&args, &address, &publisher)?;
 
     let progress = ProgressBar::new_spinner();
+    let is_stored = args.network.data_dir.is_some();
+    let receipts = args.receipts.then(|| Receipts::start(&address, is_stored, args.json));
     let mut session = Session {
+        receipts,
         watch: member.watch(progress.clone()),
         publisher,
         progress,
@@ -124,9 +132,14 @@ pub(crate) async fn run(args: PubArgs, stop: Stop) -> Result<(), Failure> {
     };
     let outcome = session.run(&args).await;
     session.progress.finish_and_clear();
+    let told = match session.receipts.take() {
+        Some(receipts) => receipts.finish().await,
+        None => Ok(()),
+    };
     shutdown(member.node).await;
 
     let neighbours = outcome?;
+    told?;
     if args.json {
         print_json(&session.report("published", Some(session.records), Some(neighbours)))?;
     }
@@ -158,6 +171,7 @@ fn introduce(args: &PubArgs, address: &Address, publisher: &Publisher<Bytes>) ->
 
 /// From the first look for subscribers to the last acknowledgement.
 struct Session {
+    receipts: Option<Receipts>,
     watch: Watch,
     publisher: Publisher<Bytes>,
     progress: ProgressBar,
@@ -254,7 +268,12 @@ impl Session {
             }
         };
         match self.stop.or(publishing).await? {
-            Ok(_receipt) => {}
+            Ok(receipt) => {
+                if let Some(receipts) = &self.receipts {
+                    // An error, such as a closed pipe, is told at the end.
+                    self.stop.or(receipts.add(receipt)).await?;
+                }
+            }
             Err(error @ (PublishError::RecordTooLarge { .. } | PublishError::KeyTooLarge { .. })) => {
                 return Err(unreadable(error.to_string()));
             }
@@ -320,10 +339,6 @@ fn published(records: u64, neighbours: usize) -> String {
         counted_u64(records, "record"),
         counted(neighbours, "neighbour")
     )
-}
-
-fn counted_u64(count: u64, noun: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
 async fn sleep_if(timeout: Option<Duration>) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -23,7 +24,8 @@ use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
-use crate::types::{MeshName, Start, TopicName};
+use crate::store::LogLimits;
+use crate::types::{Delivery, MeshName, Start, TopicName};
 
 /// Streams of this node that are remembered after their publishers are gone.
 const INCARNATIONS_MAX: usize = 4_096;
@@ -39,6 +41,7 @@ pub(super) struct Incarnation {
 /// A publisher that waits for its incarnation.
 pub(super) struct OpenPublisher {
     content_type: &'static str,
+    lifetime_ms: u32,
     reply: oneshot::Sender<Result<Arc<PublisherLink>, OpenError>>,
 }
 
@@ -55,19 +58,33 @@ impl Task {
                 slot,
                 topic,
                 content_type,
+                lifetime_ms,
                 reply,
             } => {
-                self.open_publisher(slot, topic, OpenPublisher { content_type, reply });
+                let open = OpenPublisher {
+                    content_type,
+                    lifetime_ms,
+                    reply,
+                };
+                self.open_publisher(slot, topic, open);
             }
             Command::Subscribe {
                 slot,
                 topic,
                 filter,
                 start,
+                delivery,
                 reply,
             } => {
-                drop(reply.send(self.subscribe(slot, &topic, filter, start)));
+                drop(reply.send(self.subscribe(slot, &topic, filter, start, delivery)));
             }
+            Command::Keep {
+                slot,
+                topics,
+                limits,
+                reply,
+            } => drop(reply.send(self.keep_topics(slot, topics, limits))),
+            Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
     }
@@ -122,6 +139,8 @@ impl Task {
             next_question: 0,
             asked: HashMap::new(),
             profiles: HashMap::new(),
+            keeping: None,
+            listings: BTreeMap::new(),
             acks: HashMap::new(),
             replaced: VecDeque::new(),
             status,
@@ -148,6 +167,7 @@ impl Task {
             .collect();
         for topic in topics {
             self.inbox_hears(slot, &topic, inbox::Input::Leaving);
+            self.release_all_acks(slot, &topic);
         }
         self.send_acks();
         let Some(mesh) = self.meshes.remove(&slot) else { return };
@@ -166,7 +186,7 @@ impl Task {
 
     // ---- topics --------------------------------------------------------------------------------------------------
 
-    fn topic(&mut self, slot: Slot, topic: &TopicName) -> Option<&mut TopicState> {
+    pub(super) fn topic(&mut self, slot: Slot, topic: &TopicName) -> Option<&mut TopicState> {
         let mesh = self.meshes.get_mut(&slot)?;
         if !mesh.topics.contains_key(topic) {
             if mesh.topics.len() >= TOPICS_MAX {
@@ -187,36 +207,55 @@ impl Task {
         topic: &TopicName,
         filter: Filter,
         start: Start,
+        delivery: Delivery,
     ) -> Result<SubscriptionLink, SubscribeError> {
         if !self.meshes.contains_key(&slot) {
             return Err(SubscribeError::Closed);
         }
-        let (me, room) = (*self.swarm.local_peer_id(), self.room.clone());
+        let room = self.room.clone();
         let state = self
             .topic(slot, topic)
             .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
         let session = (start != Start::Now).then(|| state.next_session());
-        let (inlet, link) = new_inbox(filter, session, room);
+        let (inlet, link) = new_inbox(filter, delivery, session, room);
         state.inlets.push(inlet);
-        if state.inbox.is_none() {
-            state.inbox = Some(Inbox::default());
-            state.catchup = Some(Catchup::new(me, StdRng::from_rng(&mut rand::rng())));
-            state.since_us = unix_us();
-            if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-                let subscribed = inner
-                    .gossip
-                    .subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
-                debug_assert!(
-                    subscribed.is_ok(),
-                    "the filter allows as many topics as a node may be on"
-                );
-            }
-            self.members_changed(slot, topic);
-        }
+        self.listen(slot, topic);
+        self.set_hurry(slot, topic);
         if let Some(session) = session {
             self.catchup_hears(slot, topic, catchup::Input::Begin { session, start });
         }
         Ok(link)
+    }
+
+    /// Subscribes to what is published on the topic, if this node does not yet.
+    pub(super) fn listen(&mut self, slot: Slot, topic: &TopicName) {
+        let me = *self.swarm.local_peer_id();
+        let state = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic));
+        let Some(state) = state.filter(|state| state.inbox.is_none()) else {
+            return;
+        };
+        state.inbox = Some(Inbox::default());
+        state.catchup = Some(Catchup::new(me, StdRng::from_rng(&mut rand::rng())));
+        state.since_us = unix_us();
+        if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
+            let subscribed = inner
+                .gossip
+                .subscribe(&libp2p::gossipsub::IdentTopic::new(topic.as_str()));
+            debug_assert!(
+                subscribed.is_ok(),
+                "the filter allows as many topics as a node may be on"
+            );
+        }
+        self.members_changed(slot, topic);
+    }
+
+    fn set_hurry(&mut self, slot: Slot, topic: &TopicName) {
+        if let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) {
+            let hurried = state.inlets.iter().any(Inlet::is_hurried);
+            if let Some(inbox) = &mut state.inbox {
+                inbox.hurry(hurried);
+            }
+        }
     }
 
     fn open_publisher(&mut self, slot: Slot, topic: TopicName, open: OpenPublisher) {
@@ -242,18 +281,33 @@ impl Task {
         let incarnation = last.map_or(0, |last| last.incarnation + 1).max(unix_ms());
         match self.data_dir.clone() {
             // Stored before its first frame leaves, so that no number is ever used twice.
-            Some(data_dir) => aside::spawn(&mut self.jobs, move || {
-                let stored = data_dir
-                    .next_incarnation(&name, &topic, incarnation)
-                    .map_err(io::Error::from);
-                Done::Incarnation {
-                    slot,
-                    topic,
-                    open,
-                    stored,
-                }
-            }),
-            None => self.publisher_stored(slot, topic, open, Ok(incarnation)),
+            Some(data_dir) => {
+                self.open_log(slot, LogLimits::default());
+                let me = *self.swarm.local_peer_id();
+                let mesh = self.meshes.get_mut(&slot);
+                let tail = mesh.and_then(|mesh| mesh.history.make_durable(&topic, me));
+                self.jobs.spawn(async move {
+                    let before = match tail {
+                        Some(tail) => tail.await,
+                        None => None,
+                    };
+                    let wanted = before.map_or(incarnation, |tail| incarnation.max(tail.incarnation + 1));
+                    let (of_mesh, on_topic) = (name, topic.clone());
+                    let stored = aside::run(move || {
+                        data_dir
+                            .next_incarnation(&of_mesh, &on_topic, wanted)
+                            .map_err(io::Error::from)
+                    });
+                    Done::Incarnation {
+                        slot,
+                        topic,
+                        open,
+                        stored: stored.await.unwrap_or_else(|ended| Err(io::Error::other(ended))),
+                        before,
+                    }
+                });
+            }
+            None => self.publisher_stored(slot, topic, open, Ok(incarnation), None),
         }
     }
 
@@ -263,8 +317,13 @@ impl Task {
         topic: TopicName,
         open: OpenPublisher,
         stored: io::Result<u64>,
+        logged: Option<Tail>,
     ) {
-        let OpenPublisher { content_type, reply } = open;
+        let OpenPublisher {
+            content_type,
+            lifetime_ms,
+            reply,
+        } = open;
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let name = mesh.key.name().clone();
         let Some(state) = mesh.topics.get_mut(&topic) else {
@@ -286,13 +345,15 @@ impl Task {
         let key =
             SigningKey::from_keypair(&self.key).expect("a node's identity is an Ed25519 key: checked at its start");
         let ended = self.incarnations.get(&(name.clone(), topic.clone()));
-        let before = ended.and_then(|ended| ended.tail);
-        let outbox = Outbox::new(key, state.context.clone(), content_type.to_owned(), incarnation, before);
+        let before = ended.and_then(|ended| ended.tail).or(logged);
+        let outbox = Outbox::new(key, state.context.clone(), content_type.to_owned(), incarnation, before)
+            .with_lifetime_ms(lifetime_ms);
+        let is_stored = mesh.history.is_durable(&topic);
         let (records, queue) = mpsc::channel(OUTGOING_MAX);
         let (told, seen) = watch::channel(PublisherState::default());
         let link = Arc::new(PublisherLink::new(incarnation, seen, records));
         let subscribed = state.subscribed.clone();
-        state.publishing = Some(Publishing::new(outbox, &link, told));
+        state.publishing = Some(Publishing::new(outbox, &link, is_stored, told));
         self.queues.add(slot, topic.clone(), queue);
         self.remember_incarnation(
             name,
@@ -351,13 +412,18 @@ impl Task {
                 self.leave(slot);
                 continue;
             }
+            self.sweep_keeping(slot);
+            self.sweep_listings(slot, Instant::now());
+            let Some(mesh) = self.meshes.get_mut(&slot) else {
+                continue;
+            };
             let (mut silent, mut ended) = (Vec::new(), Vec::new());
             for (topic, state) in &mut mesh.topics {
                 for closed in state.inlets.extract_if(.., |inlet| inlet.is_closed()) {
                     ended.extend(closed.session().map(|session| (topic.clone(), session)));
                 }
                 state.inlets.iter_mut().for_each(Inlet::report_missed_to_idle);
-                if state.inlets.is_empty() && state.inbox.is_some() {
+                if state.inlets.is_empty() && !state.kept && state.inbox.is_some() {
                     silent.push(topic.clone());
                 }
             }
@@ -366,6 +432,7 @@ impl Task {
             }
             for topic in &silent {
                 self.inbox_hears(slot, topic, inbox::Input::Leaving);
+                self.release_all_acks(slot, topic);
             }
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;

@@ -88,3 +88,21 @@ pub(crate) enum OpenError {
     /// The mesh was left.
     Closed,
 }
+
+/// Why a mesh's topics are not kept.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// There is nowhere to store anything.
+    #[error("a keeper needs a data directory: give the node one")]
+    NoDataDir,
+    /// This node keeps the mesh already.
+    #[error("this node keeps this mesh already; drop that keeper first")]
+    AlreadyKept,
+    /// Its log was opened with other limits, by a publisher of this node.
+    #[error("the history of this mesh is open with other limits; keep before you publish")]
+    OtherLimits,
+    /// The mesh was left, or the node shut down.
+    #[error("the mesh was left")]
+    Closed,
+}

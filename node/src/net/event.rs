@@ -25,6 +25,11 @@ pub enum MeshEvent {
         /// Binary logarithm of the guesses an attacker needs.
         guesses_log2: f64,
     },
+    /// Records were not stored in the data directory; they were published and forwarded all the same.
+    NotStored {
+        /// Why, in words.
+        reason: String,
+    },
     /// A member answered wrongly when it was asked about the past: it hides what others prove, or claims what it does not
     /// have. It is not asked again.
     Unreliable {

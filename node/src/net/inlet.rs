@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -12,6 +12,8 @@ use libp2p::PeerId;
 use tokio::sync::{Notify, mpsc};
 
 use crate::core::catchup::{Run, SessionId};
+use crate::core::stream::conflate::{Conflation, Pushed};
+use crate::types::Delivery;
 
 /// Events in a subscriber's inbox.
 pub(crate) const INBOX_EVENTS_MAX: usize = 65_536;
@@ -57,7 +59,7 @@ impl Incoming {
 
 /// What lies in a subscriber's inbox.
 #[derive(Clone, Debug)]
-pub(crate) enum Delivery {
+pub(crate) enum Notice {
     Record(Incoming),
     Gap {
         publisher: PeerId,
@@ -90,11 +92,11 @@ pub(crate) enum Delivery {
     CaughtUp,
 }
 
-impl Delivery {
+impl Notice {
     fn size(&self) -> usize {
         match self {
-            Delivery::Record(record) => record.size(),
-            Delivery::Fork { first, second, .. } => first.as_ref().map_or(0, Bytes::len) + second.len(),
+            Notice::Record(record) => record.size(),
+            Notice::Fork { first, second, .. } => first.as_ref().map_or(0, Bytes::len) + second.len(),
             _ => 0,
         }
     }
@@ -104,8 +106,9 @@ impl Delivery {
 #[derive(Debug)]
 pub(crate) struct Inlet {
     filter: Filter,
+    delivery: Delivery,
     phase: Phase,
-    inbox: mpsc::Sender<Delivery>,
+    inbox: mpsc::Sender<Queued>,
     shared: Arc<Shared>,
     missed: u64,
 }
@@ -113,8 +116,8 @@ pub(crate) struct Inlet {
 /// What a subscriber is fed with.
 #[derive(Debug)]
 enum Phase {
-    /// With the past, by this session: nothing live yet.
-    History(SessionId),
+    /// With the past, by this session: nothing live yet. Of each publisher the run that was given last.
+    History(SessionId, HashMap<PeerId, u64>),
     /// With what arrives, from these places on: the run of each publisher and its next sequence number.
     Live(HashMap<PeerId, (u64, u64)>),
 }
@@ -126,18 +129,38 @@ struct Shared {
     /// The task waits for room.
     waiting: AtomicBool,
     room: Arc<Notify>,
+    /// Records of a subscriber that conflates.
+    newest: Mutex<Newest>,
+}
+
+/// What lies in an inbox; none: records wait in the conflation.
+type Queued = Option<Notice>;
+
+/// The newest records, by author and key.
+type Newest = Conflation<(PeerId, Option<Bytes>), Incoming>;
+
+impl Shared {
+    /// Nothing is left half done by a panic while it is locked.
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The subscriber's end.
 #[derive(Debug)]
 pub(crate) struct SubscriptionLink {
-    inbox: mpsc::Receiver<Delivery>,
+    inbox: mpsc::Receiver<Queued>,
     shared: Arc<Shared>,
 }
 
 /// A bounded inbox between the task and one subscriber, who begins with a session of the past, or with what arrives.
 /// `room` is notified when there is room again.
-pub(crate) fn new_inbox(filter: Filter, session: Option<SessionId>, room: Arc<Notify>) -> (Inlet, SubscriptionLink) {
+pub(crate) fn new_inbox(
+    filter: Filter,
+    delivery: Delivery,
+    session: Option<SessionId>,
+    room: Arc<Notify>,
+) -> (Inlet, SubscriptionLink) {
     let (sender, receiver) = mpsc::channel(INBOX_EVENTS_MAX);
     let shared = Arc::new(Shared {
         room,
@@ -145,7 +168,11 @@ pub(crate) fn new_inbox(filter: Filter, session: Option<SessionId>, room: Arc<No
     });
     let inlet = Inlet {
         filter,
-        phase: session.map_or_else(|| Phase::Live(HashMap::new()), Phase::History),
+        delivery,
+        phase: session.map_or_else(
+            || Phase::Live(HashMap::new()),
+            |session| Phase::History(session, HashMap::new()),
+        ),
         inbox: sender,
         shared: shared.clone(),
         missed: 0,
@@ -162,7 +189,7 @@ impl Inlet {
     /// The session that feeds it, if it is not live yet.
     pub(crate) fn session(&self) -> Option<SessionId> {
         match self.phase {
-            Phase::History(session) => Some(session),
+            Phase::History(session, _) => Some(session),
             Phase::Live(_) => None,
         }
     }
@@ -175,7 +202,24 @@ impl Inlet {
             *place = (run.incarnation, next).max(*place);
         }
         self.phase = Phase::Live(latest);
-        self.give(&Delivery::CaughtUp);
+        self.give(&Notice::CaughtUp);
+    }
+
+    /// Whether it is live, wants everything, and has not read for long. The notice of room comes when it has.
+    pub(crate) fn is_crowded(&self) -> bool {
+        matches!((self.delivery, &self.phase), (Delivery::Ordered, Phase::Live(_))) && !self.has_room()
+    }
+
+    /// Hands over a record of the past.
+    pub(crate) fn give_past(&mut self, record: Incoming) {
+        if let Phase::History(_, runs) = &mut self.phase {
+            let (publisher, incarnation) = (record.author, record.incarnation);
+            let before = runs.insert(publisher, incarnation);
+            if before.is_some_and(|before| before < incarnation) {
+                self.give(&Notice::Restarted { publisher, incarnation });
+            }
+        }
+        self.give(&Notice::Record(record));
     }
 
     /// Whether more of the past may be fetched for it. If not, the notice of room comes later.
@@ -192,11 +236,30 @@ impl Inlet {
         has_room()
     }
 
-    /// Hands over what arrives, unless it comes before its place.
-    pub(crate) fn deliver(&mut self, delivery: &Delivery) {
+    /// Whether it hears records as they arrive, not in their turn.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.delivery != Delivery::Ordered
+    }
+
+    /// Hands over a record that just arrived, if it does not wait for its turn.
+    pub(crate) fn deliver_arrived(&mut self, record: &Incoming, expired: bool) {
+        match (self.delivery, &self.phase) {
+            (Delivery::Ordered, _) | (Delivery::Immediate, Phase::History(..)) => {}
+            (Delivery::Immediate, Phase::Live(_)) if expired => {}
+            (Delivery::Immediate, Phase::Live(_)) | (Delivery::Conflated, _) => {
+                self.give(&Notice::Record(record.clone()));
+            }
+        }
+    }
+
+    /// Hands over what is told in turn, unless it comes before its place.
+    pub(crate) fn deliver(&mut self, delivery: &Notice) {
+        if self.is_hurried() && matches!(delivery, Notice::Record(_) | Notice::Gap { .. }) {
+            return;
+        }
         match (&self.phase, delivery) {
-            (Phase::History(_), Delivery::Record(_) | Delivery::Gap { .. } | Delivery::Restarted { .. }) => {}
-            (Phase::History(_), _) => self.give(delivery),
+            (Phase::History(..), Notice::Record(_) | Notice::Gap { .. } | Notice::Restarted { .. }) => {}
+            (Phase::History(..), _) => self.give(delivery),
             (Phase::Live(reached), delivery) => {
                 if let Some(delivery) = after(reached, delivery) {
                     self.give(&delivery);
@@ -206,15 +269,15 @@ impl Inlet {
     }
 
     /// Hands over what it wants.
-    pub(crate) fn give(&mut self, delivery: &Delivery) {
+    pub(crate) fn give(&mut self, delivery: &Notice) {
         let wanted = match delivery {
-            Delivery::Record(record) => self.filter.wants(record),
-            Delivery::Gap { publisher, .. }
-            | Delivery::Restarted { publisher, .. }
-            | Delivery::Fork { publisher, .. }
-            | Delivery::Silent { publisher, .. }
-            | Delivery::Resumed { publisher } => self.filter.wants_publisher(publisher),
-            Delivery::Lagged { .. } | Delivery::Unanswered | Delivery::CaughtUp => true,
+            Notice::Record(record) => self.filter.wants(record),
+            Notice::Gap { publisher, .. }
+            | Notice::Restarted { publisher, .. }
+            | Notice::Fork { publisher, .. }
+            | Notice::Silent { publisher, .. }
+            | Notice::Resumed { publisher } => self.filter.wants_publisher(publisher),
+            Notice::Lagged { .. } | Notice::Unanswered | Notice::CaughtUp => true,
         };
         if wanted && !self.try_deliver(delivery) {
             self.missed += 1;
@@ -228,13 +291,38 @@ impl Inlet {
         }
     }
 
+    fn conflate(&mut self, record: Incoming) -> bool {
+        let (key, place) = (
+            (record.author, record.key.clone()),
+            (record.incarnation, record.sequence),
+        );
+        let size = record.size();
+        let mut newest = self.shared.newest();
+        let was_empty = newest.is_empty();
+        let pushed = newest.push(key, place, record, size);
+        drop(newest);
+        if was_empty && pushed == Pushed::Waits {
+            // If there is no room for this one, the reader has others to wake it.
+            let _ = self.inbox.try_send(None);
+        }
+        pushed != Pushed::Full
+    }
+
     fn report_missed(&mut self) {
-        if self.missed > 0 && self.inbox.try_send(Delivery::Lagged { missed: self.missed }).is_ok() {
+        if self.missed > 0
+            && self
+                .inbox
+                .try_send(Some(Notice::Lagged { missed: self.missed }))
+                .is_ok()
+        {
             self.missed = 0;
         }
     }
 
-    fn try_deliver(&mut self, delivery: &Delivery) -> bool {
+    fn try_deliver(&mut self, delivery: &Notice) -> bool {
+        if let (Delivery::Conflated, Notice::Record(record)) = (self.delivery, delivery) {
+            return self.conflate(record.clone());
+        }
         let size = delivery.size();
         if self.shared.bytes.load(Ordering::Acquire) + size > INBOX_BYTES_MAX {
             return false;
@@ -245,7 +333,7 @@ impl Inlet {
         }
         // Counted before it can be taken out, so that the count never falls below zero.
         self.shared.bytes.fetch_add(size, Ordering::AcqRel);
-        let sent = self.inbox.try_send(delivery.clone()).is_ok();
+        let sent = self.inbox.try_send(Some(delivery.clone())).is_ok();
         if !sent {
             self.shared.bytes.fetch_sub(size, Ordering::AcqRel);
         }
@@ -254,12 +342,12 @@ impl Inlet {
 }
 
 /// What of a delivery lies after these places.
-fn after<'a>(reached: &HashMap<PeerId, (u64, u64)>, delivery: &'a Delivery) -> Option<Cow<'a, Delivery>> {
+fn after<'a>(reached: &HashMap<PeerId, (u64, u64)>, delivery: &'a Notice) -> Option<Cow<'a, Notice>> {
     let place = |publisher| reached.get(publisher).copied().unwrap_or_default();
     match delivery {
-        Delivery::Record(record) if (record.incarnation, record.sequence) < place(&record.author) => None,
-        Delivery::Restarted { publisher, incarnation } if *incarnation <= place(publisher).0 => None,
-        Delivery::Gap {
+        Notice::Record(record) if (record.incarnation, record.sequence) < place(&record.author) => None,
+        Notice::Restarted { publisher, incarnation } if *incarnation <= place(publisher).0 => None,
+        Notice::Gap {
             publisher,
             incarnation,
             from,
@@ -269,7 +357,7 @@ fn after<'a>(reached: &HashMap<PeerId, (u64, u64)>, delivery: &'a Delivery) -> O
             match incarnation.cmp(&run) {
                 std::cmp::Ordering::Less => None,
                 std::cmp::Ordering::Equal if *to <= next => None,
-                std::cmp::Ordering::Equal if *from < next => Some(Cow::Owned(Delivery::Gap {
+                std::cmp::Ordering::Equal if *from < next => Some(Cow::Owned(Notice::Gap {
                     publisher: *publisher,
                     incarnation: *incarnation,
                     from: next,
@@ -283,17 +371,28 @@ fn after<'a>(reached: &HashMap<PeerId, (u64, u64)>, delivery: &'a Delivery) -> O
 }
 
 impl SubscriptionLink {
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        self.inbox.poll_recv(cx).map(|delivery| {
-            if let Some(delivery) = &delivery {
-                let bytes = self.shared.bytes.fetch_sub(delivery.size(), Ordering::AcqRel);
-                let has_room = self.inbox.len() < INBOX_EVENTS_MAX / 2 && bytes < INBOX_BYTES_MAX / 2;
-                if has_room && self.shared.waiting.swap(false, Ordering::AcqRel) {
-                    self.shared.room.notify_one();
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        loop {
+            if let Some(record) = self.shared.newest().pop() {
+                return Poll::Ready(Some(Notice::Record(record)));
+            }
+            match std::task::ready!(self.inbox.poll_recv(cx)) {
+                None => return Poll::Ready(None),
+                Some(None) => {}
+                Some(Some(notice)) => {
+                    self.was_read(&notice);
+                    return Poll::Ready(Some(notice));
                 }
             }
-            delivery
-        })
+        }
+    }
+
+    fn was_read(&self, notice: &Notice) {
+        let bytes = self.shared.bytes.fetch_sub(notice.size(), Ordering::AcqRel);
+        let has_room = self.inbox.len() < INBOX_EVENTS_MAX / 2 && bytes < INBOX_BYTES_MAX / 2;
+        if has_room && self.shared.waiting.swap(false, Ordering::AcqRel) {
+            self.shared.room.notify_one();
+        }
     }
 }
 
@@ -302,8 +401,8 @@ mod tests {
     use super::*;
     use futures::future::poll_fn;
 
-    fn record(author: PeerId, sequence: u64, key: Option<&'static str>, bytes: usize) -> Delivery {
-        Delivery::Record(Incoming {
+    fn record(author: PeerId, sequence: u64, key: Option<&'static str>, bytes: usize) -> Notice {
+        Notice::Record(Incoming {
             author,
             deliverer: author,
             incarnation: 1,
@@ -317,8 +416,8 @@ mod tests {
 
     async fn sequence(link: &mut SubscriptionLink) -> Result<u64, u64> {
         match poll_fn(|cx| link.poll_next(cx)).await.unwrap() {
-            Delivery::Record(record) => Ok(record.sequence),
-            Delivery::Lagged { missed } => Err(missed),
+            Notice::Record(record) => Ok(record.sequence),
+            Notice::Lagged { missed } => Err(missed),
             other => panic!("{other:?}"),
         }
     }
@@ -326,7 +425,7 @@ mod tests {
     #[tokio::test]
     async fn an_inbox_is_bounded_in_bytes_and_says_what_it_dropped() {
         let author = PeerId::random();
-        let (mut inlet, mut link) = new_inbox(Filter::default(), None, Arc::default());
+        let (mut inlet, mut link) = new_inbox(Filter::default(), Delivery::Ordered, None, Arc::default());
         let bytes = INBOX_BYTES_MAX / 4;
         for n in 0..10 {
             inlet.deliver(&record(author, n, None, bytes));
@@ -343,7 +442,7 @@ mod tests {
     #[tokio::test]
     async fn an_inbox_is_bounded_in_events() {
         let author = PeerId::random();
-        let (mut inlet, mut link) = new_inbox(Filter::default(), None, Arc::default());
+        let (mut inlet, mut link) = new_inbox(Filter::default(), Delivery::Ordered, None, Arc::default());
         for n in 0..=INBOX_EVENTS_MAX as u64 {
             inlet.deliver(&record(author, n, None, 0));
         }
@@ -363,7 +462,7 @@ mod tests {
             publishers: Some([a].into()),
             keys: Some(["IBM".into()].into()),
         };
-        let (mut inlet, mut link) = new_inbox(filter, None, Arc::default());
+        let (mut inlet, mut link) = new_inbox(filter, Delivery::Ordered, None, Arc::default());
         inlet.deliver(&record(a, 0, Some("IBM"), 1));
         inlet.deliver(&record(a, 1, Some("FB"), 1));
         inlet.deliver(&record(a, 2, None, 1));

@@ -1,5 +1,7 @@
 //! What connects handles to the swarm task: commands one way, bounded inboxes and watched states the other.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -7,13 +9,15 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::Slot;
-use super::error::{JoinError, OpenError, SubscribeError};
+use super::error::{JoinError, KeepError, OpenError, SubscribeError};
 use super::event::{MeshEvent, NodeEvent};
 use super::inlet::{Filter, SubscriptionLink};
+use super::listing::TopicInfo;
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
 use crate::metrics::Counters;
-use crate::types::{MeshName, Start, TopicName};
+use crate::store::LogLimits;
+use crate::types::{Delivery, MeshName, Start, TopicName};
 
 /// Commands that wait for the swarm task.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -38,6 +42,7 @@ pub(crate) enum Command {
         slot: Slot,
         topic: TopicName,
         content_type: &'static str,
+        lifetime_ms: u32,
         reply: oneshot::Sender<Result<Arc<PublisherLink>, OpenError>>,
     },
     /// Subscribe to a topic.
@@ -46,7 +51,20 @@ pub(crate) enum Command {
         topic: TopicName,
         filter: Filter,
         start: Start,
+        delivery: Delivery,
         reply: oneshot::Sender<Result<SubscriptionLink, SubscribeError>>,
+    },
+    /// Store topics of a mesh for others; all, if none are named.
+    Keep {
+        slot: Slot,
+        topics: Option<BTreeSet<TopicName>>,
+        limits: LogLimits,
+        reply: oneshot::Sender<Result<Arc<KeepLink>, KeepError>>,
+    },
+    /// List the topics of a mesh.
+    Topics {
+        slot: Slot,
+        reply: oneshot::Sender<Vec<TopicInfo>>,
     },
     /// Stop, after flushing.
     Shutdown { reply: oneshot::Sender<()> },
@@ -76,6 +94,20 @@ pub(crate) struct MeshLink {
     pub(crate) events: broadcast::Sender<MeshEvent>,
 }
 
+/// A keeper, as its handle sees it. The task holds it weakly: when it is dropped, keeping ends.
+#[derive(Debug)]
+pub(crate) struct KeepLink {
+    pub(crate) state: watch::Receiver<KeepState>,
+}
+
+/// What a keeper keeps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeepState {
+    pub(crate) topics: Vec<TopicName>,
+    /// Topics of which it still fetches what was before it.
+    pub(crate) fetching: usize,
+}
+
 /// One record on its way out.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -84,7 +116,7 @@ pub(crate) struct Outgoing {
 }
 
 /// How far a publisher's stream is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PublisherState {
     /// Neighbours on the topic.
     pub(crate) subscribed: usize,
@@ -94,6 +126,46 @@ pub(crate) struct PublisherState {
     pub(crate) acknowledged: u64,
     /// Neighbours that acknowledged all that left.
     pub(crate) acknowledged_by: usize,
+    /// What each neighbour acknowledged.
+    pub(crate) acknowledgements: Arc<[Range<u64>]>,
+    /// How far it is stored; `None` where nothing is.
+    pub(crate) stored: Option<Stored>,
+}
+
+/// What of a publisher's run is in the node's durable log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// All below it, but for what is lost.
+    pub(crate) next: u64,
+    /// What could not be stored.
+    pub(crate) lost: Arc<[Range<u64>]>,
+}
+
+/// Ranges of records that could not be stored and are told apart; what lies between more of them counts as lost, too.
+const LOST_MAX: usize = 64;
+
+impl Stored {
+    /// These became stored, or could not be.
+    pub(crate) fn note(&mut self, sequences: &Range<u64>, is_stored: bool) {
+        self.next = self.next.max(sequences.end);
+        if is_stored || sequences.is_empty() {
+            return;
+        }
+        let mut lost = self.lost.to_vec();
+        match lost.last_mut() {
+            Some(last) if last.end == sequences.start => last.end = sequences.end,
+            _ => lost.push(sequences.clone()),
+        }
+        if lost.len() > LOST_MAX {
+            let first = lost.remove(0);
+            lost[0].start = first.start;
+        }
+        self.lost = lost.into();
+    }
+
+    pub(crate) fn is_lost(&self, sequence: u64) -> bool {
+        self.lost.iter().any(|lost| lost.contains(&sequence))
+    }
 }
 
 /// A publisher, as its handles see it.

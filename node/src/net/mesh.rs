@@ -13,12 +13,14 @@ use tokio::sync::{broadcast, watch};
 
 use super::event::MeshEvent;
 use super::history::History;
+use super::keeping::Keeping;
 use super::link::{MeshLink, NeighbourAt};
+use super::listing::{Asker, Listing};
 use super::on_catchup::Serving;
 use super::topic::TopicState;
 use crate::core::admission::MeshKey;
 use crate::core::bucket::Bucket;
-use crate::core::catchup::{InboundId, RequestId, Responder};
+use crate::core::catchup::{InboundId, Responder};
 use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
 use crate::core::stream::Context;
@@ -56,7 +58,11 @@ pub(super) struct MeshState {
     /// The number of the last one.
     pub(super) next_question: u64,
     /// Questions of ours, and who asked them.
-    pub(super) asked: HashMap<OutboundRequestId, (TopicName, RequestId)>,
+    pub(super) asked: HashMap<OutboundRequestId, Asker>,
+    /// What this node stores for others, if it does.
+    pub(super) keeping: Option<Keeping>,
+    /// Lists of topics that are being made.
+    pub(super) listings: BTreeMap<u64, Listing>,
     /// What each neighbour says it is on, be it only to publish.
     pub(super) profiles: HashMap<PeerId, Vec<TopicHint>>,
     /// Acknowledgements that wait for the end of this turn.

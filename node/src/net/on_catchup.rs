@@ -1,17 +1,18 @@
 //! Between members and `core/catchup`: questions and answers about the past, repair of what is missing, digests of heads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::request_response::{self, Message, ResponseChannel};
 use maille_proto::control::{self, Digest};
 
-use super::inlet::{Delivery, Inlet};
+use super::inlet::{Inlet, Notice};
+use super::listing::Asker;
 use super::streams::incoming;
 use super::task::{Done, Task};
 use super::{Slot, aside, history};
-use crate::core::catchup::wire::{Request, write_busy, write_topics};
+use crate::core::catchup::wire::{Request, TopicHeld, write_busy, write_topics};
 use crate::core::catchup::{
     Action, Answer, Catchup, Fault, InboundId, Input, Question, RequestId, ResponderAction, ResponderInput, Run,
     SessionId,
@@ -40,7 +41,7 @@ impl Task {
                 return;
             };
             catchup.handle(input, Instant::now(), &mut actions);
-            for action in actions.drain(..).collect::<Vec<_>>() {
+            for action in std::mem::take(&mut actions) {
                 inputs.extend(self.perform_catchup(slot, topic, action));
             }
         }
@@ -55,6 +56,11 @@ impl Task {
         state.inlets.iter_mut().find(|inlet| inlet.session() == Some(session))
     }
 
+    fn is_backfill(&self, slot: Slot, topic: &TopicName, session: SessionId) -> bool {
+        let state = self.meshes.get(&slot).and_then(|mesh| mesh.topics.get(topic));
+        state.is_some_and(|state| state.backfill == Some(session))
+    }
+
     /// Does one thing; what it makes known at once is returned.
     fn perform_catchup(&mut self, slot: Slot, topic: &TopicName, action: Action) -> Option<Input> {
         match action {
@@ -65,12 +71,15 @@ impl Task {
                 from,
                 wanted,
             } => {
+                if self.is_backfill(slot, topic, session) {
+                    return self.backfill(slot, topic, session, &frame);
+                }
                 let inlet = self.inlet(slot, topic, session)?;
                 for delivery in frame
                     .deliveries(from)
                     .filter(|delivery| wanted.contains(&delivery.sequence))
                 {
-                    inlet.give(&Delivery::Record(incoming(delivery)));
+                    inlet.give_past(incoming(delivery));
                 }
                 let open = inlet.has_room();
                 self.counters.records_from_history.add(wanted.end - wanted.start);
@@ -80,18 +89,37 @@ impl Task {
                 session,
                 run,
                 sequences,
-            } => self.inlet(slot, topic, session)?.give(&Delivery::Gap {
+            } => self.inlet(slot, topic, session)?.give(&Notice::Gap {
                 publisher: run.publisher,
                 incarnation: run.incarnation,
                 from: sequences.start,
                 to: sequences.end,
             }),
-            Action::Unanswered { session } => self.inlet(slot, topic, session)?.give(&Delivery::Unanswered),
+            Action::Unanswered { session } => self.inlet(slot, topic, session)?.give(&Notice::Unanswered),
             Action::Compare { session } => {
                 let next = self.heads(slot, topic);
                 return Some(Input::Live { session, next });
             }
-            Action::CaughtUp { session, reached } => self.inlet(slot, topic, session)?.go_live(reached),
+            Action::CaughtUp { session, .. } if self.is_backfill(slot, topic, session) => {
+                self.backfilled(slot, topic);
+            }
+            Action::CaughtUp {
+                session,
+                reached,
+                claimed,
+                since_us,
+            } => {
+                let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
+                let input = inbox::Input::Reached {
+                    reached: reached.iter().map(place).collect(),
+                    claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
+                };
+                let state = self.meshes.get_mut(&slot)?.topics.get_mut(topic)?;
+                state.since_us = since_us.map_or(state.since_us, |since_us| since_us.min(state.since_us));
+                // First, for the inbox may have what comes next.
+                self.inlet(slot, topic, session)?.go_live(reached);
+                self.inbox_hears(slot, topic, input);
+            }
             Action::Hand { frame, from } => {
                 self.counters.frames_repaired.add(1);
                 self.keep(slot, topic, history::kept(&frame));
@@ -149,14 +177,13 @@ impl Task {
                     answer,
                 }
             });
-        } else if mesh.reached.contains_key(&peer) {
-            let question = Request::Topic(topic.clone(), what).write();
-            let gate = &mut self.swarm.behaviour_mut().gate;
-            let sent = gate.inner_mut(slot)?.catchup.send_request(&peer, question);
-            mesh.asked.insert(sent, (topic.clone(), request));
         } else {
-            // Left, and the machine will hear of it.
-            return Some(Input::Failed { request });
+            let question = Request::Topic(topic.clone(), what);
+            let asker = Asker::Catchup(topic.clone(), request);
+            if !self.ask_member(slot, peer, &question, asker) {
+                // Left, and the machine will hear of it.
+                return Some(Input::Failed { request });
+            }
         }
         None
     }
@@ -204,8 +231,13 @@ impl Task {
     pub(super) fn profiled(&mut self, slot: Slot, peer: PeerId, topics: &[TopicHint]) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
         let mut changed = mesh.profiles.insert(peer, topics.to_vec()).unwrap_or_default();
+        let is_known = |hint: &TopicHint| mesh.topics.keys().any(|topic| mesh.hint(topic) == *hint);
+        let is_news = topics.iter().any(|hint| !is_known(hint));
         changed.extend(topics);
         self.profile_changed(slot, &changed);
+        if is_news {
+            self.look_for_topics(slot, peer);
+        }
     }
 
     /// Neighbours came to these topics, or left them.
@@ -219,12 +251,18 @@ impl Task {
 
     /// Subscribers have room again.
     pub(super) fn on_room(&mut self) {
-        let mut reopened = Vec::new();
+        let (mut reopened, mut released) = (Vec::new(), Vec::new());
         for (slot, mesh) in &self.meshes {
             for (topic, state) in &mesh.topics {
+                if state.held_until.is_some() {
+                    released.push((*slot, topic.clone()));
+                }
                 let sessions = state.inlets.iter().filter(|inlet| inlet.has_room());
                 reopened.extend(sessions.filter_map(|inlet| Some((*slot, topic.clone(), inlet.session()?))));
             }
+        }
+        for (slot, topic) in released {
+            self.release_acks(slot, &topic, Instant::now());
         }
         for (slot, topic, session) in reopened {
             self.catchup_hears(slot, &topic, Input::Room { session, open: true });
@@ -295,12 +333,14 @@ impl Task {
                 ..
             } => {
                 tracing::debug!(%peer, %error, "a question about the past was not answered");
-                let asked = self
-                    .meshes
-                    .get_mut(&slot)
-                    .and_then(|mesh| mesh.asked.remove(&request_id));
-                if let Some((topic, request)) = asked {
-                    self.catchup_hears(slot, &topic, Input::Failed { request });
+                let mesh = self.meshes.get_mut(&slot);
+                match mesh.and_then(|mesh| mesh.asked.remove(&request_id)) {
+                    Some(Asker::Catchup(topic, request)) => {
+                        self.catchup_hears(slot, &topic, Input::Failed { request });
+                    }
+                    Some(Asker::Listing(id)) => self.on_topics(slot, peer, None, Some(id)),
+                    Some(Asker::Publishers(id, topic)) => self.listed_publishers(slot, id, &topic, None),
+                    Some(Asker::Keeper) | None => {}
                 }
             }
             Event::InboundFailure { peer, error, .. } => tracing::debug!(%peer, %error, "an answer did not arrive"),
@@ -310,21 +350,33 @@ impl Task {
 
     fn on_response(&mut self, slot: Slot, from: PeerId, id: request_response::OutboundRequestId, response: Vec<u8>) {
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
-        let Some((topic, request)) = mesh.asked.remove(&id) else {
-            return;
+        let Some(asker) = mesh.asked.remove(&id) else { return };
+        let topic = match &asker {
+            Asker::Keeper => return self.on_topics(slot, from, Some(&response), None),
+            Asker::Listing(id) => return self.on_topics(slot, from, Some(&response), Some(*id)),
+            Asker::Catchup(topic, _) | Asker::Publishers(_, topic) => topic.clone(),
         };
-        let Some(state) = mesh.topics.get(&topic) else { return };
-        let context = state.context.clone();
+        let context = mesh.context(&topic);
         // Many signatures: not in the loop.
         aside::spawn(&mut self.jobs, move || {
             let answer = Answer::read(&response, &context)
                 .inspect_err(|error| tracing::debug!(%from, %error, "an answer about the past cannot be read"));
-            Done::Answered {
-                slot,
-                topic,
-                request,
-                from,
-                answer: answer.ok(),
+            let answer = answer.ok();
+            match asker {
+                Asker::Publishers(id, _) => Done::ListedPublishers {
+                    slot,
+                    id,
+                    topic,
+                    answer,
+                },
+                Asker::Catchup(_, request) => Done::Answered {
+                    slot,
+                    topic,
+                    request,
+                    from,
+                    answer,
+                },
+                Asker::Keeper | Asker::Listing(_) => Done::Written,
             }
         });
     }
@@ -379,9 +431,12 @@ impl Task {
                 });
             }
             Request::Topics(after) => {
-                let topics = mesh.history.topics(after);
+                let names: Vec<TopicName> = mesh.topics.keys().cloned().collect();
+                let topics = mesh.history.topics(after.clone());
                 self.jobs.spawn(async move {
-                    let bytes = topics.await.map(write_topics);
+                    let bytes = topics
+                        .await
+                        .map(|held| write_topics(with_names(held, names, after.as_ref())));
                     let bytes = bytes.inspect_err(|error| tracing::warn!(%error, "history cannot be read"));
                     Done::Served {
                         slot,
@@ -423,4 +478,18 @@ fn words(fault: Fault) -> &'static str {
         Fault::Forged => "it gives frames that their publisher did not sign",
         Fault::Endless => "it says without end that there is more",
     }
+}
+
+/// Topics of which something is held, and those this node is on: a publisher has some before it holds anything.
+fn with_names(held: Vec<TopicHeld>, names: Vec<TopicName>, after: Option<&TopicName>) -> Vec<TopicHeld> {
+    let empty = |name: TopicName| TopicHeld {
+        name,
+        publishers: 0,
+        newest_us: 0,
+        kept: false,
+    };
+    let names = names.into_iter().filter(|name| after.is_none_or(|after| name > after));
+    let all = names.map(empty).chain(held).map(|held| (held.name.clone(), held));
+    // What is held comes later, and counts.
+    all.collect::<BTreeMap<_, _>>().into_values().collect()
 }

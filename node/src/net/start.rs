@@ -16,6 +16,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::behaviour::Behaviour;
+use super::durable::STORED_MAX;
 use super::error::SpawnError;
 use super::link::{COMMANDS_MAX, EVENTS_MAX, NodeLink};
 use super::outgoing::Queues;
@@ -74,6 +75,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
     let (commands, commands_taken) = mpsc::channel(COMMANDS_MAX);
     let (events, _) = broadcast::channel(EVENTS_MAX);
     let (multiaddrs, multiaddrs_seen) = watch::channel(Vec::new());
+    let (tell_stored, stored) = mpsc::channel(STORED_MAX);
     let link = Arc::new(NodeLink {
         id: me,
         commands,
@@ -111,6 +113,9 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         run_file: None,
         heartbeat: setup.heartbeat,
         memory: Budget::new(NODE_BYTES_MAX),
+        listings: 0,
+        stored,
+        tell_stored,
         room: Arc::default(),
         announce_at: None,
         announced_at: None,

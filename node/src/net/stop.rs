@@ -33,6 +33,8 @@ impl Task {
         }
         self.turn_until(Instant::now() + LEAVE_TIMEOUT, |task| task.connections.is_empty())
             .await;
+        // Logs write what they were given; nobody asks any more what became of it.
+        self.stored.close();
         while self.jobs.join_next().await.is_some() {}
         // Locks and files are free before the caller hears that the node has stopped.
         drop(self);

@@ -1,6 +1,7 @@
 //! Between gossip and `core/stream`: frames in and out, deliveries to subscribers, acknowledgements both ways.
 
-use std::time::{Instant, SystemTime};
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -8,7 +9,7 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use maille_proto::ACKS_MAX;
 use maille_proto::control::{Ack, Acks, Message};
 
-use super::inlet::{Delivery, Incoming};
+use super::inlet::{Incoming, Notice};
 use super::link::Outgoing;
 use super::task::Task;
 use super::{Slot, gossip, history, unix_us};
@@ -16,6 +17,12 @@ use crate::core::catchup::{self, Run};
 use crate::core::stream::{self, Blame, Frame, inbox, outbox};
 use crate::store::Kept;
 use crate::types::TopicName;
+
+/// How long an acknowledgement waits for a subscriber of this node that has not read for long.
+const ACK_HOLD: Duration = Duration::from_millis(250);
+
+/// How far clocks may be apart, in microseconds: until then a frame that has expired is passed on all the same.
+const EXPIRY_DOUBT_US: u64 = 30_000_000;
 
 impl Task {
     // ---- in ------------------------------------------------------------------------------------------------------
@@ -42,6 +49,15 @@ impl Task {
                 };
             }
         };
+        // Within the doubt that clocks leave, it is passed on.
+        let now_us = unix_us().saturating_add_signed(mesh.liveness.median_offset().unwrap_or_default());
+        if frame
+            .expires_us()
+            .is_some_and(|expires_us| expires_us.saturating_add(EXPIRY_DOUBT_US) < now_us)
+        {
+            self.counters.frames_expired.add(1);
+            return MessageAcceptance::Ignore;
+        }
         let kept = history::kept(&frame);
         let acceptance = self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from });
         // What this node published is kept already.
@@ -53,8 +69,11 @@ impl Task {
 
     /// Keeps a frame that is signed for the topic, for those who ask for it later.
     pub(super) fn keep(&mut self, slot: Slot, topic: &TopicName, kept: Kept) {
-        if let Some(mesh) = self.meshes.get_mut(&slot) {
-            mesh.history.keep(topic, kept);
+        let (publisher, sequences) = (kept.publisher, kept.sequences.clone());
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        if let Err(error) = mesh.history.keep(topic, kept) {
+            tracing::warn!(%error, "a frame is not stored");
+            self.note_stored(slot, topic, publisher, None, &sequences, false);
         }
     }
 
@@ -86,7 +105,17 @@ impl Task {
                 inbox::Action::Ignore { .. } => self.counters.frames_duplicate.add(1),
                 inbox::Action::Deliver(delivery) => {
                     self.counters.records_delivered.add(1);
-                    state.deliver(&Delivery::Record(incoming(delivery)));
+                    state.deliver(&Notice::Record(incoming(delivery)));
+                }
+                inbox::Action::Arrived(delivery) => {
+                    let now_us = unix_us().saturating_add_signed(mesh.liveness.median_offset().unwrap_or_default());
+                    let expired = delivery.expires_us.is_some_and(|expires_us| expires_us < now_us);
+                    self.counters.records_expired.add(u64::from(expired));
+                    let record = incoming(delivery);
+                    state
+                        .inlets
+                        .iter_mut()
+                        .for_each(|inlet| inlet.deliver_arrived(&record, expired));
                 }
                 inbox::Action::Gap {
                     publisher,
@@ -96,7 +125,7 @@ impl Task {
                 } => {
                     tracing::warn!(%publisher, from, to, "records are missing");
                     self.counters.records_missing.add(to.saturating_sub(from));
-                    state.deliver(&Delivery::Gap {
+                    state.deliver(&Notice::Gap {
                         publisher,
                         incarnation,
                         from,
@@ -119,7 +148,7 @@ impl Task {
                     second,
                 } => {
                     tracing::warn!(%publisher, incarnation, sequence, "a publisher contradicts itself");
-                    state.deliver(&Delivery::Fork {
+                    state.deliver(&Notice::Fork {
                         publisher,
                         incarnation,
                         sequence,
@@ -129,24 +158,25 @@ impl Task {
                 }
                 inbox::Action::Silent { publisher, quiet } => {
                     let since = SystemTime::now().checked_sub(quiet).unwrap_or(SystemTime::UNIX_EPOCH);
-                    state.deliver(&Delivery::Silent { publisher, since });
+                    state.deliver(&Notice::Silent { publisher, since });
                 }
-                inbox::Action::Resumed { publisher } => state.deliver(&Delivery::Resumed { publisher }),
+                inbox::Action::Resumed { publisher } => state.deliver(&Notice::Resumed { publisher }),
                 inbox::Action::Restarted { publisher, incarnation } => {
-                    state.deliver(&Delivery::Restarted { publisher, incarnation });
+                    state.deliver(&Notice::Restarted { publisher, incarnation });
                 }
                 inbox::Action::Ack {
                     publisher,
                     incarnation,
                     next,
                 } => {
-                    let acks = mesh.acks.entry(publisher).or_default();
-                    acks.retain(|ack| ack.topic != topic.as_str());
-                    acks.push(Ack {
-                        topic: topic.to_string(),
-                        incarnation,
-                        next,
-                    });
+                    // A subscriber that is far behind has a moment to read: a publisher that is slowed down a little loses
+                    // less than a subscriber that misses something.
+                    if !state.held_acks.is_empty() || state.inlets.iter().any(|inlet| inlet.is_crowded()) {
+                        state.held_until.get_or_insert_with(|| Instant::now() + ACK_HOLD);
+                        state.held_acks.insert(publisher, (incarnation, next));
+                    } else {
+                        acknowledge(&mut mesh.acks, topic, publisher, incarnation, next);
+                    }
                 }
                 inbox::Action::Penalise { peer, why } => {
                     tracing::debug!(%peer, ?why, "a neighbour brings too much");
@@ -238,9 +268,30 @@ impl Task {
         self.receive(slot, me, topic, wire);
     }
 
+    /// Sends acknowledgements that waited for a subscriber, whatever it does: it goes.
+    pub(super) fn release_all_acks(&mut self, slot: Slot, topic: &TopicName) {
+        self.release_acks(slot, topic, Instant::now() + ACK_HOLD);
+    }
+
+    /// Sends acknowledgements that waited for a subscriber, if it has read, or waited long enough.
+    pub(super) fn release_acks(&mut self, slot: Slot, topic: &TopicName, now: Instant) {
+        let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let Some(state) = mesh.topics.get_mut(topic) else {
+            return;
+        };
+        let is_due = state.held_until.is_some_and(|until| until <= now);
+        if is_due || !state.inlets.iter().any(|inlet| inlet.is_crowded()) {
+            state.held_until = None;
+            for (publisher, (incarnation, next)) in state.held_acks.drain() {
+                acknowledge(&mut mesh.acks, topic, publisher, incarnation, next);
+            }
+        }
+    }
+
     // ---- neighbours ----------------------------------------------------------------------------------------------
 
     pub(super) fn neighbour_subscribed(&mut self, slot: Slot, peer: PeerId, topic: &TopicName) {
+        self.topic_exists(slot, topic);
         let Some(state) = self.meshes.get_mut(&slot).and_then(|mesh| mesh.topics.get_mut(topic)) else {
             return;
         };
@@ -300,11 +351,28 @@ impl Task {
             state.next_deadline().is_some_and(|at| at <= now).then(|| topic.clone())
         };
         for topic in mesh.topics.iter().filter_map(due).collect::<Vec<_>>() {
+            self.release_acks(slot, &topic, now);
             self.inbox_hears(slot, &topic, inbox::Input::TimedOut);
             self.catchup_hears(slot, &topic, catchup::Input::TimedOut);
             self.outbox_hears(slot, &topic, [outbox::Input::TimedOut { now_us: unix_us() }]);
         }
     }
+}
+
+fn acknowledge(
+    acks: &mut HashMap<PeerId, Vec<Ack>>,
+    topic: &TopicName,
+    publisher: PeerId,
+    incarnation: u64,
+    next: u64,
+) {
+    let acks = acks.entry(publisher).or_default();
+    acks.retain(|ack| ack.topic != topic.as_str());
+    acks.push(Ack {
+        topic: topic.to_string(),
+        incarnation,
+        next,
+    });
 }
 
 pub(super) fn incoming(delivery: stream::Delivery) -> Incoming {

@@ -22,12 +22,14 @@ use super::on_kad::LookUp;
 use super::on_swarm::Connected;
 use super::outgoing::Queues;
 use super::sources::Sources;
+use crate::core::catchup::wire::TopicHeld;
 use crate::core::catchup::{Answer, InboundId, RequestId};
 use crate::core::kad_mode::KadModeRule;
 use crate::core::neighbours::MemberRecord;
 use crate::core::strangers::Strangers;
+use crate::core::stream::Tail;
 use crate::metrics::Counters;
-use crate::store::{Budget, DataDir, RunFile};
+use crate::store::{Budget, DataDir, Outcome, RunFile, StoreError};
 use crate::types::{MeshName, TopicName};
 
 /// How often handles that were dropped are looked for, and watchers told.
@@ -64,8 +66,13 @@ pub(super) struct Task {
     pub(super) run_file: Option<RunFile>,
     pub(super) kad_mode: KadModeRule,
     pub(super) heartbeat: Duration,
+    /// The number of the last list of topics.
+    pub(super) listings: u64,
     /// What the history of all meshes may take of this process's memory.
     pub(super) memory: Budget,
+    /// What became of frames that were to be stored.
+    pub(super) stored: mpsc::Receiver<(Slot, Outcome)>,
+    pub(super) tell_stored: mpsc::Sender<(Slot, Outcome)>,
     /// A subscriber that was full has room again.
     pub(super) room: Arc<Notify>,
     pub(super) announce_at: Option<Instant>,
@@ -84,7 +91,11 @@ pub(super) enum Done {
         topic: TopicName,
         open: super::commands::OpenPublisher,
         stored: std::io::Result<u64>,
+        /// Where the run before it ended, as far as the log knows.
+        before: Option<Tail>,
     },
+    /// A mesh's durable log was opened, or could not be.
+    LogOpened { slot: Slot, opened: Result<(), StoreError> },
     /// The peer cache of a mesh was read.
     Cached { slot: Slot, records: Vec<MemberRecord> },
     /// The run files of other nodes were read.
@@ -102,6 +113,17 @@ pub(super) enum Done {
         slot: Slot,
         id: InboundId,
         bytes: Option<Vec<u8>>,
+    },
+    /// This node's own topics, for a list.
+    Listed { slot: Slot, id: u64, held: Vec<TopicHeld> },
+    /// The topics that a keeper kept before.
+    Kept { slot: Slot, kept: Vec<TopicHeld> },
+    /// Somebody's publishers of one topic, for a list.
+    ListedPublishers {
+        slot: Slot,
+        id: u64,
+        topic: TopicName,
+        answer: Option<Answer>,
     },
     /// Something was written that nobody waits for.
     Written,
@@ -135,6 +157,7 @@ impl Task {
             event = self.swarm.select_next_some() => self.on_swarm_event(event),
             (slot, topic, records) = self.queues.next() => self.on_outgoing(slot, &topic, records),
             Some(done) = self.jobs.join_next() => self.on_done(done),
+            Some((slot, outcome)) = self.stored.recv() => self.on_stored(slot, &outcome),
             () = self.room.notified() => self.on_room(),
             () = tokio::time::sleep_until(deadline.into()) => self.on_deadline(),
         }
@@ -179,7 +202,9 @@ impl Task {
                 topic,
                 open,
                 stored,
-            }) => self.publisher_stored(slot, topic, open, stored),
+                before,
+            }) => self.publisher_stored(slot, topic, open, stored, before),
+            Ok(Done::LogOpened { slot, opened }) => self.log_opened(slot, opened),
             Ok(Done::Cached { slot, records }) => self.on_cached(slot, records),
             Ok(Done::Answered {
                 slot,
@@ -188,6 +213,14 @@ impl Task {
                 from,
                 answer,
             }) => self.on_answer(slot, &topic, request, from, answer),
+            Ok(Done::Listed { slot, id, held }) => self.listed(slot, id, None, held),
+            Ok(Done::Kept { slot, kept }) => kept.iter().for_each(|held| self.topic_exists(slot, &held.name)),
+            Ok(Done::ListedPublishers {
+                slot,
+                id,
+                topic,
+                answer,
+            }) => self.listed_publishers(slot, id, &topic, answer.as_ref()),
             Ok(Done::Served { slot, id, bytes }) => self.on_served(slot, id, bytes),
             Ok(Done::RunFiles(others)) => self.on_run_files(others),
             Ok(Done::Written) => {}

@@ -1,6 +1,6 @@
 //! One topic this node is on: its subscribers, its publisher, and the streams between them and gossip.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use libp2p::PeerId;
 use tokio::sync::watch;
 
 use super::commands::OpenPublisher;
-use super::inlet::{Delivery, Inlet};
-use super::link::{PublisherLink, PublisherState};
+use super::inlet::{Inlet, Notice};
+use super::link::{PublisherLink, PublisherState, Stored};
 use crate::core::catchup::{Catchup, SessionId};
 use crate::core::stream::{Context, Inbox, Outbox};
 
@@ -17,14 +17,22 @@ use crate::core::stream::{Context, Inbox, Outbox};
 pub(super) struct Publishing {
     pub(super) outbox: Outbox,
     pub(super) link: Weak<PublisherLink>,
+    pub(super) stored: Option<Stored>,
     state: watch::Sender<PublisherState>,
 }
 
 impl Publishing {
-    pub(super) fn new(outbox: Outbox, link: &Arc<PublisherLink>, state: watch::Sender<PublisherState>) -> Self {
+    /// `stored`: what is published is stored, too.
+    pub(super) fn new(
+        outbox: Outbox,
+        link: &Arc<PublisherLink>,
+        stored: bool,
+        state: watch::Sender<PublisherState>,
+    ) -> Self {
         let publishing = Self {
             outbox,
             link: Arc::downgrade(link),
+            stored: stored.then(Stored::default),
             state,
         };
         publishing.tell();
@@ -39,14 +47,21 @@ impl Publishing {
             sent,
             acknowledged: sent - self.outbox.unacked(),
             acknowledged_by: self.outbox.acked_by(),
+            acknowledgements: self.outbox.acknowledged().collect(),
+            stored: self.stored.clone(),
         };
-        self.state
-            .send_if_modified(|old| std::mem::replace(old, state) != state);
+        self.state.send_if_modified(|old| {
+            let is_new = *old != state;
+            *old = state;
+            is_new
+        });
     }
 
     /// Everything that was published is acknowledged by every neighbour that subscribed.
     pub(super) fn is_flushed(&self) -> bool {
-        self.outbox.unacked() == 0 && self.outbox.gathered() == 0
+        let sent = self.outbox.next_sequence();
+        let is_stored = self.stored.as_ref().is_none_or(|stored| stored.next >= sent);
+        self.outbox.unacked() == 0 && self.outbox.gathered() == 0 && is_stored
     }
 }
 
@@ -62,6 +77,10 @@ pub(super) struct TopicState {
     pub(super) catchup: Option<Catchup>,
     /// When the inbox came: microseconds since the Unix epoch.
     pub(super) since_us: u64,
+    /// It is stored for others.
+    pub(super) kept: bool,
+    /// The session that fetches what it held before this node kept it.
+    pub(super) backfill: Option<SessionId>,
     /// The number of the last subscriber with history.
     sessions: u64,
     pub(super) publishing: Option<Publishing>,
@@ -71,6 +90,9 @@ pub(super) struct TopicState {
     pub(super) reopening: Vec<OpenPublisher>,
     /// Neighbours that are subscribed.
     pub(super) subscribed: HashSet<PeerId>,
+    /// Acknowledgements that wait for a subscriber to read, by publisher; and until when at most.
+    pub(super) held_acks: HashMap<PeerId, (u64, u64)>,
+    pub(super) held_until: Option<Instant>,
 }
 
 impl TopicState {
@@ -81,11 +103,15 @@ impl TopicState {
             inbox: None,
             catchup: None,
             since_us: 0,
+            kept: false,
+            backfill: None,
             sessions: 0,
             publishing: None,
             opening: 0,
             reopening: Vec::new(),
             subscribed,
+            held_acks: HashMap::new(),
+            held_until: None,
         }
     }
 
@@ -97,7 +123,11 @@ impl TopicState {
 
     /// Nobody here wants it any more.
     pub(super) fn is_idle(&self) -> bool {
-        self.inlets.is_empty() && self.publishing.is_none() && self.opening == 0 && self.reopening.is_empty()
+        self.inlets.is_empty()
+            && !self.kept
+            && self.publishing.is_none()
+            && self.opening == 0
+            && self.reopening.is_empty()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -107,10 +137,11 @@ impl TopicState {
             .as_ref()
             .and_then(|publishing| publishing.outbox.next_deadline());
         let catchup = self.catchup.as_ref().and_then(Catchup::next_deadline);
-        inbox.into_iter().chain(outbox).chain(catchup).min()
+        let others = [catchup, self.held_until].into_iter().flatten();
+        inbox.into_iter().chain(outbox).chain(others).min()
     }
 
-    pub(super) fn deliver(&mut self, delivery: &Delivery) {
+    pub(super) fn deliver(&mut self, delivery: &Notice) {
         for inlet in &mut self.inlets {
             inlet.deliver(delivery);
         }

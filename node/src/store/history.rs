@@ -70,6 +70,26 @@ pub struct Held {
     pub head: Option<Bytes>,
 }
 
+impl Held {
+    /// What two stores hold of one run.
+    pub fn join(&mut self, other: Self) {
+        let mut spans: Vec<Range<u64>> = self.spans.drain(..).chain(other.spans).collect();
+        spans.sort_unstable_by_key(|span| span.start);
+        for span in spans {
+            match self.spans.last_mut() {
+                Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+                _ => self.spans.push(span),
+            }
+        }
+        self.spans.drain(..self.spans.len().saturating_sub(SPANS_MAX));
+        self.first = self.first.min(other.first);
+        self.next = self.next.max(other.next);
+        self.from = self.from.min(other.from);
+        self.newest_us = self.newest_us.max(other.newest_us);
+        self.head = self.head.take().or(other.head);
+    }
+}
+
 /// Why a store could not keep or answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -2,6 +2,7 @@
 
 mod address;
 mod cursor;
+mod delivery;
 mod mesh_name;
 mod multiaddrs;
 mod name_error;
@@ -20,6 +21,7 @@ pub(crate) use self::start::unix_us;
 pub use self::{
     address::{Address, AddressError},
     cursor::{Cursor, CursorError},
+    delivery::Delivery,
     mesh_name::MeshName,
     multiaddrs::{MultiaddrError, PeerMultiaddr},
     name_error::{NameError, NameKind},

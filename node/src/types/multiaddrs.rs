@@ -7,10 +7,14 @@ use libp2p::{
     multiaddr::{Error, Protocol},
 };
 
+use super::ticket::is_meant_as_ticket;
+
 /// Longer than any sensible multiaddr.
 const MULTIADDR_CHARS_MAX: usize = 1_024;
 /// How much of a text is shown in an error.
 const SHOWN_CHARS_MAX: usize = 120;
+/// Of a ticket: what all of them begin with.
+const TICKET_SHOWN_CHARS: usize = 7;
 
 /// A multiaddr that ends in `/p2p/<peer id>`, so that nobody else can answer there; or a `/dnsaddr`, whose DNS records
 /// say which peers they are.
@@ -139,10 +143,13 @@ impl FromStr for PeerMultiaddr {
             });
         }
         let shown = || {
-            text.chars()
-                .take(SHOWN_CHARS_MAX)
-                .flat_map(char::escape_debug)
-                .collect()
+            // A ticket in the wrong place is no reason to print it: errors end up in logs.
+            let chars_max = if is_meant_as_ticket(text) {
+                TICKET_SHOWN_CHARS
+            } else {
+                SHOWN_CHARS_MAX
+            };
+            text.chars().take(chars_max).flat_map(char::escape_debug).collect()
         };
         // The empty multiaddr is one to the parser; to a user it is a slip.
         let multiaddr: Multiaddr = match text {
@@ -241,6 +248,10 @@ mod tests {
             );
         }
         assert!(message("/ip4/\u{1b}[2J").starts_with("\"/ip4/\\u{1b}[2J\" is not"));
+        assert!(
+            message("MAILLE1QY9Q7UM9VDEX2ARN9").starts_with("\"MAILLE1\" is not"),
+            "no ticket is shown"
+        );
         assert!(message("/🦀").starts_with("\"/🦀\" is not"));
         assert_eq!(
             message(&"/x".repeat(9_999)),

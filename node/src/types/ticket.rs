@@ -186,16 +186,19 @@ impl fmt::Display for Ticket {
     }
 }
 
+/// Whether a text begins as every ticket does, whatever follows.
+pub(super) fn is_meant_as_ticket(text: &str) -> bool {
+    text.get(..TEXT_START.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(TEXT_START))
+}
+
 impl FromStr for Ticket {
     type Err = TicketParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // Space around it comes with copying; inside it, a character may be lost as well.
         let text = text.trim();
-        if !text
-            .get(..TEXT_START.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(TEXT_START))
-        {
+        if !is_meant_as_ticket(text) {
             return Err(TicketParseError::Prefix);
         }
         if text.len() > TEXT_CHARS_MAX {

@@ -153,6 +153,14 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Kills it, and gives the lines that it had written to standard output by then.
+    #[must_use]
+    pub fn kill_and_read(mut self) -> Vec<Vec<u8>> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.stdout.all()
+    }
+
     /// The id of the process.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -1,12 +1,15 @@
 //! What the board knows: the last price of each symbol, who said so, and how each subscriber fares. Draws nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
 
 use crate::decimal::{Change, Decimal};
 use crate::tick::{Kind, MarketTime, Reading};
 
 /// Most symbols kept; further ones are only counted.
 pub(crate) const SYMBOLS_MAX: usize = 1_024;
+/// Most publishers whose age is kept; of further ones nothing is said.
+pub(crate) const PUBLISHERS_MAX: usize = 1_024;
 /// Most authors remembered of one symbol.
 const AUTHORS_MAX: usize = 4;
 /// Prices in a trend line.
@@ -21,6 +24,10 @@ pub(crate) struct Board {
     pub(crate) title: String,
     /// One row a symbol.
     pub(crate) rows: BTreeMap<String, Row>,
+    /// When each publisher was heard.
+    pub(crate) publishers: BTreeMap<String, Publisher>,
+    /// What time it is, for ages.
+    pub(crate) now: Option<SystemTime>,
     /// Ticks of symbols that found no row.
     pub(crate) unlisted: u64,
     /// Ticks taken.
@@ -52,8 +59,19 @@ pub(crate) struct Row {
     pub(crate) ticks: u64,
     /// Who published it, the first author first.
     pub(crate) authors: Vec<String>,
+    /// Who published the last tick.
+    pub(crate) last_author: String,
     /// Market time of the last tick.
     pub(crate) time: Option<MarketTime>,
+}
+
+/// Whether somebody who publishes is still heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Publisher {
+    /// When it was heard last.
+    pub(crate) heard: SystemTime,
+    /// It does not even say any more that it has nothing to say.
+    pub(crate) silent: bool,
 }
 
 /// How one subscriber fares.
@@ -98,6 +116,7 @@ impl Board {
             return Taken::default();
         }
         let row = self.rows.entry(reading.symbol.clone()).or_default();
+        author.clone_into(&mut row.last_author);
         let warning = row.note_author(author).map(|first| {
             format!(
                 "warning: {} has one more author, {}, beside {}; choose with --publisher",
@@ -112,6 +131,47 @@ impl Board {
         // Borrowed anew: the warning above needed the whole board.
         let change = self.rows.get_mut(&reading.symbol).and_then(|row| row.take(reading));
         Taken { change, warning }
+    }
+
+    /// A publisher was heard at this time; never before it was heard already.
+    pub(crate) fn heard(&mut self, publisher: &str, at: SystemTime) {
+        match self.publishers.get_mut(publisher) {
+            Some(known) => known.heard = known.heard.max(at),
+            None => self.insert(publisher, at, false),
+        }
+    }
+
+    /// A publisher is silent, since this time.
+    pub(crate) fn silent(&mut self, publisher: &str, since: SystemTime) {
+        match self.publishers.get_mut(publisher) {
+            Some(known) => {
+                known.heard = known.heard.max(since);
+                known.silent = true;
+            }
+            None => self.insert(publisher, since, true),
+        }
+    }
+
+    /// A silent publisher is heard again.
+    pub(crate) fn resumed(&mut self, publisher: &str, at: SystemTime) {
+        self.heard(publisher, at);
+        if let Some(known) = self.publishers.get_mut(publisher) {
+            known.silent = false;
+        }
+    }
+
+    fn insert(&mut self, publisher: &str, heard: SystemTime, silent: bool) {
+        if self.publishers.len() < PUBLISHERS_MAX {
+            self.publishers
+                .insert(publisher.to_owned(), Publisher { heard, silent });
+        }
+    }
+
+    /// How long ago the publisher of a row's last tick was heard, and whether it is silent; nothing where that is not known.
+    pub(crate) fn age(&self, row: &Row) -> Option<(Duration, bool)> {
+        let publisher = self.publishers.get(&row.last_author)?;
+        let age = self.now?.duration_since(publisher.heard).unwrap_or_default();
+        Some((age, publisher.silent))
     }
 
     /// Adds a notice; beyond [`NOTICES_MAX`] the oldest goes.
@@ -252,6 +312,36 @@ mod tests {
         assert_eq!(board.notices.len(), AUTHORS_MAX - 1);
         (0..20).for_each(|number| board.notice(number.to_string()));
         assert_eq!(board.notices, ["16", "17", "18", "19"]);
+    }
+
+    #[test]
+    fn a_publisher_is_silent_until_it_is_heard_again() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut board = Board::new("test");
+        board.take(&reading("AAPL", Kind::Trade, "1"), ALICE);
+        assert_eq!(board.age(&board.rows["AAPL"]), None, "nothing is known yet");
+        board.heard(ALICE, at(100));
+        board.heard(ALICE, at(90));
+        board.now = Some(at(103));
+        let age = |board: &Board| {
+            board
+                .age(&board.rows["AAPL"])
+                .map(|(age, silent)| (age.as_secs(), silent))
+        };
+        assert_eq!(age(&board), Some((3, false)), "what is older does not make it older");
+        board.silent(ALICE, at(101));
+        board.silent(BOB, at(101));
+        assert_eq!(age(&board), Some((2, true)));
+        // Its symbols are not stale where somebody else goes on with them.
+        board.take(&reading("AAPL", Kind::Trade, "2"), "carol");
+        board.heard("carol", at(103));
+        assert_eq!(age(&board), Some((0, false)));
+        board.take(&reading("AAPL", Kind::Trade, "3"), ALICE);
+        assert_eq!(age(&board), Some((2, true)));
+        board.resumed(ALICE, at(103));
+        assert_eq!(age(&board), Some((0, false)));
+        (0..2_000).for_each(|number| board.heard(&number.to_string(), at(1)));
+        assert_eq!(board.publishers.len(), PUBLISHERS_MAX);
     }
 
     #[test]

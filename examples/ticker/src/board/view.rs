@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -18,9 +19,13 @@ const SEATS_SHOWN_MAX: usize = 8;
 /// Columns of a terminal below which trends are short, so that the author still has room.
 const WIDE_COLUMNS_MIN: u16 = 100;
 /// Prices in a short trend.
-const TREND_SHORT: usize = 10;
+const TREND_SHORT: usize = 6;
 /// Columns of an author's short id.
 const AUTHOR_COLUMNS: u16 = 10;
+/// Columns of an age, with the word before it.
+const HEARD_COLUMNS: u16 = 9;
+/// Rows of publishers that are not heard any more.
+const STALE: Color = Color::DarkGray;
 /// Eighths of a cell, from low to high.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -66,16 +71,18 @@ fn draw_symbols(board: &Board, frame: &mut Frame<'_>, area: Rect) {
     // Borders and the heading.
     let room = usize::from(area.height.saturating_sub(3));
     let hidden = board.rows.len().saturating_sub(room);
-    let trend_length = if area.width >= WIDE_COLUMNS_MIN {
-        TREND_MAX
+    let (trend_length, [symbol, price, change, ticks]) = if area.width >= WIDE_COLUMNS_MIN {
+        (TREND_MAX, [14, 14, 26, 8])
     } else {
-        TREND_SHORT
+        (TREND_SHORT, [10, 11, 18, 7])
     };
     let rows = board.rows.iter().take(room).map(|(symbol, row)| {
+        let age = board.age(row);
+        let is_stale = age.is_some_and(|(_, silent)| silent);
         let mut cells = vec![
             Cell::from(symbol.as_str().bold()),
             right(row.price.as_ref().map(Decimal::to_string)),
-            change_cell(row.change.as_ref()),
+            change_cell(row.change.as_ref(), is_stale),
         ];
         if quoted {
             let (bid, ask) = row.quote.clone().unwrap_or_default();
@@ -84,11 +91,13 @@ fn draw_symbols(board: &Board, frame: &mut Frame<'_>, area: Rect) {
         cells.extend([
             Cell::from(trend(&row.trend, trend_length)),
             right(Some(row.ticks.to_string())),
-            authors_cell(&row.authors),
+            right(age.map(heard)),
+            authors_cell(&row.authors, is_stale),
         ]);
-        Row::new(cells)
+        let row = Row::new(cells);
+        if is_stale { row.fg(STALE) } else { row }
     });
-    let mut widths = vec![Constraint::Max(14), Constraint::Max(14), Constraint::Max(26)];
+    let mut widths = vec![Constraint::Max(symbol), Constraint::Max(price), Constraint::Max(change)];
     let mut heading = vec!["symbol", "last", "change"];
     if quoted {
         widths.extend([Constraint::Max(14); 2]);
@@ -96,10 +105,11 @@ fn draw_symbols(board: &Board, frame: &mut Frame<'_>, area: Rect) {
     }
     widths.extend([
         Constraint::Max(u16::try_from(trend_length).unwrap_or(0)),
-        Constraint::Max(8),
+        Constraint::Max(ticks),
+        Constraint::Length(HEARD_COLUMNS),
         Constraint::Min(AUTHOR_COLUMNS),
     ]);
-    heading.extend(["trend", "ticks", "author"]);
+    heading.extend(["trend", "ticks", "heard", "author"]);
     let mut block = Block::bordered().title(format!(" {} ", board.title));
     if hidden > 0 || board.unlisted > 0 {
         block = block.title_bottom(format!(
@@ -148,9 +158,24 @@ fn seat_row(seat: &Seat) -> Row<'_> {
     ])
 }
 
-/// Up is green and down is red, and the arrow says the same to whoever sees no colours.
-fn change_cell(change: Option<&Change>) -> Cell<'static> {
+/// How long ago a publisher was heard; `stale` says to whoever sees no colours what grey says.
+fn heard((age, silent): (Duration, bool)) -> String {
+    let seconds = age.as_secs();
+    let age = match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} m", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    };
+    if silent { format!("stale {age}") } else { age }
+}
+
+/// Up is green and down is red, and the arrow says the same to whoever sees no colours. What is stale has no colour.
+fn change_cell(change: Option<&Change>, is_stale: bool) -> Cell<'static> {
     let Some(change) = change else { return Cell::default() };
+    if is_stale {
+        return Cell::from(change.to_string());
+    }
     let colour = match change.direction {
         Ordering::Greater => Color::Green,
         Ordering::Less => Color::Red,
@@ -159,16 +184,16 @@ fn change_cell(change: Option<&Change>) -> Cell<'static> {
     Cell::from(change.to_string()).style(Style::new().fg(colour))
 }
 
-fn authors_cell(authors: &[String]) -> Cell<'static> {
+fn authors_cell(authors: &[String], is_stale: bool) -> Cell<'static> {
     let text = authors
         .iter()
         .map(|author| short_id(author))
         .collect::<Vec<_>>()
         .join(" and ");
-    if authors.len() > 1 {
-        Cell::from(format!("! {text}")).style(Style::new().fg(Color::Yellow))
-    } else {
-        Cell::from(text)
+    match (authors.len(), is_stale) {
+        (0 | 1, _) => Cell::from(text),
+        (_, true) => Cell::from(format!("! {text}")),
+        (_, false) => Cell::from(format!("! {text}")).style(Style::new().fg(Color::Yellow)),
     }
 }
 
@@ -197,6 +222,7 @@ mod tests {
     use crate::tick::{Kind, MarketTime, Tick};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use std::time::SystemTime;
 
     fn rendered(board: &Board, width: u16, height: u16) -> Terminal<TestBackend> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -272,6 +298,57 @@ mod tests {
         let buffer = terminal.backend().buffer();
         let colour_of = |symbol: &str| buffer.content().iter().find(|cell| cell.symbol() == symbol).unwrap().fg;
         assert_eq!((colour_of("▲"), colour_of("▼")), (Color::Green, Color::Red));
+    }
+
+    #[test]
+    fn rows_of_a_silent_publisher_are_grey_and_say_so_until_it_is_back() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut board = Board::new("market.example/equities/us");
+        for (symbol, author) in [("IBM", "12D3KooWalicealice"), ("MSFT", "12D3KooWbobbobbob")] {
+            for price in ["1.00", "2.00"] {
+                take(&mut board, symbol, Kind::Trade, price, author);
+            }
+            board.heard(author, at(1_000));
+        }
+        board.now = Some(at(1_184));
+        let look = |board: &Board, width| {
+            let terminal = rendered(board, width, 12);
+            ["│IBM", "│MSFT"].map(|start| {
+                let text = lines(&terminal);
+                let row = text.iter().position(|line| line.contains(start)).unwrap();
+                let buffer = terminal.backend().buffer();
+                let colours: Vec<Color> = (1..buffer.area.width - 1)
+                    .filter_map(|x| buffer.cell((x, u16::try_from(row).unwrap())))
+                    .filter(|cell| cell.symbol() != " ")
+                    .map(|cell| cell.fg)
+                    .collect();
+                (text[row].clone(), colours.iter().all(|colour| *colour == STALE))
+            })
+        };
+        let [ibm, _] = look(&board, 130);
+        assert!(ibm.0.contains(" 3 m ") && !ibm.0.contains("stale") && !ibm.1, "{ibm:?}");
+        board.silent("12D3KooWalicealice", at(1_060));
+        for width in [80, 130] {
+            let [ibm, msft] = look(&board, width);
+            assert!(ibm.0.contains("stale 2 m") && ibm.1, "{ibm:?}");
+            assert!(
+                msft.0.contains(" 3 m ") && !msft.0.contains("stale") && !msft.1,
+                "{msft:?}"
+            );
+        }
+        board.resumed("12D3KooWalicealice", at(1_180));
+        let [ibm, _] = look(&board, 130);
+        assert!(ibm.0.contains(" 4 s ") && !ibm.0.contains("stale") && !ibm.1, "{ibm:?}");
+        let told = [
+            (0, "0 s"),
+            (59, "59 s"),
+            (3_599, "59 m"),
+            (86_399, "23 h"),
+            (864_000, "10 d"),
+        ];
+        for (seconds, text) in told {
+            assert_eq!(heard((Duration::from_secs(seconds), false)), text);
+        }
     }
 
     #[test]

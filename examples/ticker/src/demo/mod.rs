@@ -17,7 +17,7 @@ use self::viewer::{PublishTimes, Viewer};
 use crate::args::DemoArgs;
 use crate::board::screen::Wish;
 use crate::exit::Failure;
-use crate::mesh::{Arrival, Heard, Outlet};
+use crate::mesh::{Arrival, Heard, Outlet, Start};
 use crate::pace::{Pace, Speed};
 use crate::show::{Show, print};
 use crate::source::Source;
@@ -73,13 +73,13 @@ async fn play(args: &DemoArgs, cast: &Cast, ticks: Arc<[Tick]>, began: Instant) 
     let mut to_show = Some(to_show);
     let mut viewers = Vec::with_capacity(cast.subscribers.len());
     for (index, member) in cast.subscribers.iter().enumerate() {
-        let inlet = member.subscribe(&[], &[]).await?;
+        let inlet = member.subscribe(Start::Now, &[], &[]).await?;
         let name = format!("subscriber {}", index + 1);
         viewers.push(Viewer::start(name, inlet, ticks.clone(), times.clone(), to_show.take()));
     }
     let stranger = Viewer::start(
         "stranger".to_owned(),
-        cast.stranger.subscribe(&[], &[]).await?,
+        cast.stranger.subscribe(Start::Now, &[], &[]).await?,
         ticks.clone(),
         times.clone(),
         None,

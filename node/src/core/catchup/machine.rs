@@ -67,6 +67,8 @@ impl Catchup {
                     out.push(Action::CaughtUp {
                         session,
                         reached: vec![],
+                        claimed: None,
+                        since_us: None,
                     });
                 }
             }

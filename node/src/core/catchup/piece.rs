@@ -4,11 +4,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
+    time::Instant,
 };
 
 use libp2p::PeerId;
 
-use super::{RequestId, Run, reader::Read, spans::Spans};
+use super::{
+    RequestId, Run,
+    reader::Read,
+    repair::{ROUND_DELAY, ROUNDS},
+    spans::Spans,
+};
 use crate::core::stream::Frame;
 
 /// When a peer is in so much trouble, it counts as one that does not have what it is asked for.
@@ -43,6 +49,17 @@ pub(super) struct Piece {
     tried: BTreeSet<PeerId>,
     trouble: BTreeMap<PeerId, u32>,
     looked_for: u64,
+    rounds: u32,
+    /// When all are asked once more.
+    pub(super) round_at: Option<Instant>,
+}
+
+/// When all are asked once more for what nobody had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    Now,
+    Later,
+    Never,
 }
 
 impl Piece {
@@ -57,6 +74,8 @@ impl Piece {
             tried: BTreeSet::new(),
             trouble: BTreeMap::new(),
             looked_for: wanted.start,
+            rounds: 0,
+            round_at: None,
         }
     }
 
@@ -140,9 +159,33 @@ impl Piece {
         self.trouble.get(peer).copied().unwrap_or(0)
     }
 
+    /// Nobody has what is looked for, but it exists: all are asked again some times before it is given up.
+    pub(super) fn next_round(&mut self, now: Instant) -> Round {
+        match self.round_at {
+            Some(at) if at > now => Round::Later,
+            Some(_) => {
+                self.round_at = None;
+                self.tried.clear();
+                self.trouble.clear();
+                Round::Now
+            }
+            None if self.rounds < ROUNDS => {
+                self.round_at = Some(now + ROUND_DELAY * 2_u32.pow(self.rounds));
+                self.rounds += 1;
+                Round::Later
+            }
+            None => Round::Never,
+        }
+    }
+
     /// Nobody has these.
     pub(super) fn give_up(&mut self, sequences: Range<u64>) {
         self.given_up.insert(sequences);
+    }
+
+    /// The frame that leaves next, if it is there.
+    pub(super) fn next_frame<'a>(&'a self, spare: Option<&'a Held>) -> Option<&'a Frame> {
+        self.holding(self.cursor).or(spare).map(|held| &*held.frame)
     }
 
     /// What leaves next, and how many bytes are held no longer.
@@ -187,6 +230,7 @@ impl Piece {
     pub(super) fn look_for(&mut self, sequence: u64) {
         if sequence != self.looked_for {
             self.looked_for = sequence;
+            (self.rounds, self.round_at) = (0, None);
             self.tried.clear();
             self.trouble.clear();
         }

@@ -2,6 +2,7 @@
 //! Not which ranges are wanted, and not what becomes of the frames.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     sync::Arc,
@@ -16,7 +17,7 @@ use super::{
     asker::{Asker, Owner},
     claims::Claims,
     newest::run_of,
-    piece::{Held, Piece},
+    piece::{Held, Piece, Round},
 };
 use crate::{core::stream::Frame, types::Position};
 
@@ -63,13 +64,57 @@ pub(super) struct Around<'a> {
     pub(super) resumed: Option<&'a Position>,
     /// Ends of runs that the live inbox knows.
     pub(super) live: &'a BTreeMap<Run, u64>,
+    /// What the first frame of a run says of the run before.
+    pub(super) links: Links,
+}
+
+/// Whether what a run says of the one before is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    /// Single records are wanted.
+    Ignored,
+    /// If something of the publisher was read before.
+    Followed,
+    /// In any case.
+    FollowedBack,
 }
 
 impl Around<'_> {
     fn has_begun(&self, run: &Run) -> bool {
         let resumed = |position: &Position| position.next(&run.publisher).is_some();
-        self.reached.contains_key(run) || self.resumed.is_some_and(resumed)
+        has_begun(self.reached, run) || self.resumed.is_some_and(resumed)
     }
+
+    /// Where the run before another is to be read from, by what was read and `read`.
+    fn wanted_from(&self, before: Run, read: &[Read]) -> Option<u64> {
+        let ends = read.iter().map(|read| match read {
+            Read::Frame { frame, wanted, .. } => (run_of(frame), wanted.end),
+            Read::Hole { run, sequences } => (*run, sequences.end),
+        });
+        let mut read = ends.filter(|(run, _)| run.publisher == before.publisher && *run <= before);
+        let reached = self.reached.get(&before).copied();
+        if let Some(end) = read.clone().filter(|(run, _)| *run == before).map(|(_, end)| end).max() {
+            return Some(reached.unwrap_or(0).max(end));
+        }
+        if reached.is_some() {
+            return reached;
+        }
+        if let Some(next) = self.resumed.and_then(|position| position.next(&before.publisher)) {
+            return match next.incarnation.cmp(&before.incarnation) {
+                Ordering::Less => Some(0),
+                Ordering::Equal => Some(next.sequence),
+                Ordering::Greater => None,
+            };
+        }
+        let follows = has_begun(self.reached, &before) || read.next().is_some() || self.links == Links::FollowedBack;
+        follows.then_some(0)
+    }
+}
+
+/// Whether anything of a run or of an earlier one of its publisher was read.
+pub(super) fn has_begun(reached: &BTreeMap<Run, u64>, run: &Run) -> bool {
+    let last = reached.range(..=*run).next_back();
+    last.is_some_and(|(last, _)| last.publisher == run.publisher)
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +124,8 @@ pub(super) struct Reader {
     /// Frames kept from a survey, by run and first sequence number.
     spare: BTreeMap<(Run, u64), Held>,
     bytes: usize,
+    /// Where runs end by what the first frame of the next one says: that was signed.
+    linked: BTreeMap<Run, u64>,
 }
 
 impl Reader {
@@ -110,8 +157,19 @@ impl Reader {
         }
     }
 
+    /// Whether a later run named this one.
+    pub(super) fn is_linked(&self, run: Run) -> bool {
+        self.linked.contains_key(&run)
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.todo.is_empty() && self.pieces.is_empty()
+    }
+
+    /// When members are asked once more for what none had.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let pieces = self.pieces.iter().filter(|piece| !piece.is_asking());
+        pieces.filter_map(|piece| piece.round_at).min()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -146,7 +204,7 @@ impl Reader {
         loop {
             self.cut_pieces(claims, around.live);
             let before = (read.len(), self.pieces.len());
-            let full = self.release(claims, around.live, read);
+            let full = self.release(claims, around, read);
             if full {
                 return true;
             }
@@ -162,7 +220,7 @@ impl Reader {
             && let Some((run, wanted)) = self.todo.front_mut()
         {
             // What was claimed may have turned out not to be.
-            let end = wanted.end.min(end_of(*run, claims, live));
+            let end = wanted.end.min(end_of(*run, claims, live, &self.linked));
             let piece = wanted.start..end.min(wanted.start.saturating_add(PIECE_SEQUENCES));
             if piece.is_empty() {
                 self.todo.pop_front();
@@ -173,15 +231,37 @@ impl Reader {
         }
     }
 
-    fn release(&mut self, claims: &Claims, live: &BTreeMap<Run, u64>, read: &mut Vec<Read>) -> bool {
+    fn release(&mut self, claims: &Claims, around: &Around<'_>, read: &mut Vec<Read>) -> bool {
         let mut blocked = BTreeSet::new();
-        let mut full = false;
-        for piece in &mut self.pieces {
+        let (mut full, mut linked) = (false, vec![]);
+        for (place, piece) in self.pieces.iter_mut().enumerate() {
             let run = piece.run;
             if full || blocked.contains(&run.publisher) {
                 continue;
             }
-            piece.cut(end_of(run, claims, live));
+            piece.cut(end_of(run, claims, around.live, &self.linked));
+            let link = if around.links == Links::Ignored || piece.cursor > 0 {
+                None
+            } else {
+                let first = piece.next_frame(find(&self.spare, run, 0));
+                first.and_then(|frame| frame.predecessor)
+            };
+            if let Some(end) = link {
+                let before = Run {
+                    incarnation: end.incarnation,
+                    ..run
+                };
+                let from = around
+                    .wanted_from(before, read)
+                    .filter(|from| *from < end.next_sequence);
+                if let Some(from) = from
+                    && self.linked.insert(before, end.next_sequence).is_none()
+                {
+                    linked.push((place, before, from..end.next_sequence));
+                    blocked.insert(run.publisher);
+                    continue;
+                }
+            }
             while !piece.is_done() {
                 if read.len() >= RELEASED_MAX {
                     full = true;
@@ -209,8 +289,13 @@ impl Reader {
                 self.bytes -= self.spare.remove(&at).map_or(0, |held| held.frame.wire.len());
             }
         }
+        let found = !linked.is_empty();
+        for (place, run, sequences) in linked.into_iter().rev() {
+            // All of it in one piece: more is asked for in turn.
+            self.pieces.insert(place, Piece::new(run, sequences));
+        }
         self.pieces.retain(|piece| !piece.is_done());
-        full
+        full || found
     }
 
     /// Whether something was given up, so that more may leave.
@@ -224,7 +309,8 @@ impl Reader {
                 break;
             }
             while let Some(hole) = piece.hole(|from, to| next_spare(&self.spare, piece.run, from, to)) {
-                match choose(piece, &hole, claims, around) {
+                let linked = self.linked.get(&piece.run).is_some_and(|end| hole.start < *end);
+                match choose(piece, &hole, linked, claims, around) {
                     Choice::Ask(peer, sequences) => {
                         let what = Question::Range {
                             run: piece.run,
@@ -235,6 +321,7 @@ impl Reader {
                         break;
                     }
                     Choice::Wait => break,
+                    Choice::Again => {}
                     Choice::GiveUp(sequences) => {
                         piece.give_up(sequences);
                         given_up = true;
@@ -250,15 +337,17 @@ enum Choice {
     Ask(PeerId, Range<u64>),
     /// Somebody may have it who is not free now.
     Wait,
+    /// All may be asked once more.
+    Again,
     GiveUp(Range<u64>),
 }
 
 /// Whom to ask for the beginning of a hole: those who claim it, then those who were not asked what they have.
-fn choose(piece: &mut Piece, hole: &Range<u64>, claims: &Claims, around: &mut Around<'_>) -> Choice {
+fn choose(piece: &mut Piece, hole: &Range<u64>, linked: bool, claims: &Claims, around: &mut Around<'_>) -> Choice {
     let (run, at, me) = (piece.run, hole.start, around.asker.me());
     let asker = &*around.asker;
     piece.look_for(at);
-    let live = around.live.get(&run).is_some_and(|end| at < *end);
+    let live = linked || around.live.get(&run).is_some_and(|end| at < *end);
     let to = claims
         .next_from(run, at + 1, |peer| asker.usable(peer) && !piece.is_tried(peer))
         .map_or(hole.end, |next| next.min(hole.end));
@@ -281,13 +370,24 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, claims: &Claims, around: &mut Ar
     }
     let (mut end, mut tier) = (hole.end, able);
     if tier.is_empty() {
-        let others = asker.members().filter(|peer| !around.answered.contains(peer));
+        // Who answered before somebody told of the run may have it now.
+        let others = asker.members().filter(|peer| linked || !around.answered.contains(peer));
         tier = others.filter(|peer| !piece.is_tried(peer)).collect();
         // A member that answered may have got it since, but then the live inbox has it too.
         end = to;
     }
     if tier.is_empty() {
-        return Choice::GiveUp(at..to);
+        // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
+        let round = if linked {
+            piece.next_round(around.now)
+        } else {
+            Round::Never
+        };
+        return match round {
+            Round::Later => Choice::Wait,
+            Round::Now => Choice::Again,
+            Round::Never => Choice::GiveUp(at..to),
+        };
     }
     let free = tier.iter().filter(|peer| asker.free(peer, around.now));
     let least = free.clone().map(|peer| (piece.trouble(peer), asker.load(peer))).min();
@@ -299,8 +399,9 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, claims: &Claims, around: &mut Ar
 }
 
 /// Where a run ends, as far as anybody knows now.
-fn end_of(run: Run, claims: &Claims, live: &BTreeMap<Run, u64>) -> u64 {
-    claims.end(run).max(live.get(&run).copied().unwrap_or(0))
+fn end_of(run: Run, claims: &Claims, live: &BTreeMap<Run, u64>, linked: &BTreeMap<Run, u64>) -> u64 {
+    let known = live.get(&run).max(linked.get(&run)).copied();
+    claims.end(run).max(known.unwrap_or(0))
 }
 
 /// The frame that holds this sequence number.

@@ -26,6 +26,11 @@ pub const REPAIRS_ASKING_MAX: usize = 16;
 pub const HOLES_MAX: usize = 256;
 /// How long a repair waits for somebody to ask.
 pub const REPAIR_WAIT: Duration = Duration::from_secs(5);
+/// Nobody has it now, but others may be repairing it too, and a link to those who have it may still come: all are asked
+/// again after this time, and whenever it has doubled ...
+pub const ROUND_DELAY: Duration = Duration::from_secs(1);
+/// ... so many times in all; within the time for which the live inbox waits.
+pub const ROUNDS: u32 = 4;
 /// Failures after which a member is not asked again for the same.
 const TROUBLE_MAX: u32 = 8;
 
@@ -47,6 +52,11 @@ struct Job {
     trouble: BTreeMap<PeerId, u32>,
     /// Until somebody can be asked.
     patience: Instant,
+    /// What nobody had in this round.
+    lacking: Spans,
+    rounds: u32,
+    /// When the next one begins.
+    round_at: Option<Instant>,
 }
 
 impl Repair {
@@ -75,6 +85,9 @@ impl Repair {
             tried: BTreeSet::new(),
             trouble: BTreeMap::new(),
             patience: now + REPAIR_WAIT,
+            lacking: Spans::default(),
+            rounds: 0,
+            round_at: None,
         });
         job.missing.insert(sequences.clone());
         if awaited {
@@ -95,8 +108,9 @@ impl Repair {
         let runs: Vec<Run> = self.jobs.keys().copied().collect();
         for run in runs {
             let Some(job) = self.jobs.get_mut(&run) else { continue };
+            job.begin_round(now);
             while job.asked.is_none()
-                && let Some(hole) = job.missing.first().cloned()
+                && let Some(hole) = job.next_hole()
             {
                 if job.looked_for != hole.start {
                     job.look_for(hole.start);
@@ -106,6 +120,9 @@ impl Repair {
                 if able.is_empty() {
                     if alone && now < job.patience {
                         break;
+                    }
+                    if !alone && job.puts_off(&hole, now) {
+                        continue;
                     }
                     for sequences in job.awaited.within(&hole).iter().cloned() {
                         out.push(Action::Hopeless { run, sequences });
@@ -165,11 +182,12 @@ impl Repair {
         self.tidy(run);
     }
 
-    /// When somebody's patience ends who can ask nobody.
+    /// When somebody's patience ends who can ask nobody, or everybody is asked again.
     pub(super) fn next_deadline(&self, asker: &Asker) -> Option<Instant> {
         let alone = asker.members().next().is_none();
-        let waiting = self.jobs.values().filter(|job| alone && job.asked.is_none());
-        waiting.map(|job| job.patience).min()
+        let waiting = self.jobs.values().filter(|job| job.asked.is_none());
+        let due = |job: &Job| if alone { Some(job.patience) } else { job.round_at };
+        waiting.filter_map(due).min()
     }
 
     fn ended(&mut self, request: RequestId, run: Run) -> Option<&mut Job> {
@@ -191,6 +209,35 @@ impl Repair {
 }
 
 impl Job {
+    fn begin_round(&mut self, now: Instant) {
+        if self.round_at.is_some_and(|at| at <= now) {
+            self.round_at = None;
+            self.lacking = Spans::default();
+            self.tried.clear();
+            self.trouble.clear();
+        }
+    }
+
+    /// What to look for next in this round.
+    fn next_hole(&self) -> Option<Range<u64>> {
+        let mut missing = self.missing.clone();
+        self.lacking.iter().for_each(|span| missing.remove(span));
+        missing.first().cloned()
+    }
+
+    /// Leaves a hole for the next round, if it is worth one.
+    fn puts_off(&mut self, hole: &Range<u64>, now: Instant) -> bool {
+        if self.awaited.within(hole).is_empty() || (self.rounds >= ROUNDS && self.round_at.is_none()) {
+            return false;
+        }
+        if self.round_at.is_none() {
+            self.round_at = Some(now + ROUND_DELAY * 2_u32.pow(self.rounds));
+            self.rounds += 1;
+        }
+        self.lacking.insert(hole.clone());
+        true
+    }
+
     fn look_for(&mut self, sequence: u64) {
         self.looked_for = sequence;
         self.tried.clear();

@@ -1,6 +1,8 @@
 //! One subscriber's history: who holds what, then what is wanted of it, then reading, until the live inbox takes over. Not
 //! how frames are fetched: that is the reader's.
 
+mod comparing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -17,7 +19,7 @@ use super::{
     inquiry::{GIVEN_MAX, Inquiry},
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
-    reader::{Around, Read, Reader},
+    reader::{Around, Links, Read, Reader, has_begun},
     spans::Spans,
     wanted::Wanted,
 };
@@ -47,6 +49,10 @@ pub(super) struct Session {
     ends: BTreeMap<Run, u64>,
     live: BTreeMap<Run, u64>,
     answered: BTreeSet<PeerId>,
+    /// Nobody but the local store answered.
+    is_unanswered: bool,
+    /// The missing start of a run of which nothing was read yet.
+    unproven: Option<(Run, Range<u64>)>,
     /// There is more to let out at once.
     again: bool,
 }
@@ -98,6 +104,8 @@ impl Session {
             ends: BTreeMap::new(),
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
+            is_unanswered: true,
+            unproven: None,
             again: false,
         }
     }
@@ -119,6 +127,8 @@ impl Session {
         match self.phase {
             Phase::Gathering { until, settled } => Some(settled.map_or(until, |settled| settled.min(until))),
             _ if self.again && self.room => Some(now),
+            // Later than now: what is due was looked at with the last input.
+            Phase::Reading | Phase::Surveying(_) if self.room => self.reader.next_deadline(),
             _ => None,
         }
     }
@@ -173,7 +183,8 @@ impl Session {
     fn asked(&mut self, answered: BTreeSet<PeerId>, world: &mut World<'_>) {
         let me = world.asker.me();
         if matches!(self.phase, Phase::Asking(_)) {
-            if !answered.iter().any(|peer| *peer != me) {
+            self.is_unanswered = answered.iter().all(|peer| *peer == me);
+            if self.is_unanswered {
                 world.out.push(Action::Unanswered { session: self.id });
             }
             self.answered = answered;
@@ -217,8 +228,12 @@ impl Session {
         if let Wanted::Last(records) = self.start {
             self.phase = Phase::Surveying(NewestRecords::new(records));
         }
+        let mut begun: Option<PeerId> = None;
         for (run, range) in selected {
-            if let Some(from) = self.start.first_of(run, range.start) {
+            // What was published after something that is wanted is wanted too.
+            let selected = if begun == Some(run.publisher) { 0 } else { range.start };
+            if let Some(from) = self.start.first_of(run, selected) {
+                begun = Some(run.publisher);
                 if self.start.resumes(run) {
                     self.proven.insert(run, from);
                 }
@@ -248,6 +263,12 @@ impl Session {
                 _ => None,
             },
             live: &self.live,
+            links: match self.start {
+                _ if surveying => Links::Ignored,
+                Wanted::Latest | Wanted::Nothing => Links::Ignored,
+                Wanted::All => Links::FollowedBack,
+                Wanted::Since(_) | Wanted::Last(_) | Wanted::After(_) => Links::Followed,
+            },
         };
         let owner = Owner::Session(self.id);
         self.again = self
@@ -292,6 +313,9 @@ impl Session {
                 if early && !self.reached.contains_key(&run) {
                     return;
                 }
+                if let Some((_, sequences)) = self.unproven.take_if(|(hole, _)| *hole == run) {
+                    out.push(self.gap(run, sequences));
+                }
                 self.reached.insert(run, wanted.end);
                 self.proven.insert(run, wanted.end);
                 out.push(Action::Deliver {
@@ -305,8 +329,15 @@ impl Session {
                 let claimed = self.claims.next_from(run, sequences.start, |_| true);
                 let is_claimed = claimed.is_some_and(|next| next < sequences.end);
                 // Older than what anybody has: history begins later.
-                if is_claimed || self.reached.contains_key(&run) || self.start.resumes(run) {
+                let is_known = self.reached.contains_key(&run) || self.reader.is_linked(run);
+                if is_claimed || is_known || self.start.resumes(run) {
                     out.push(self.gap(run, sequences));
+                } else if has_begun(&self.reached, &run) {
+                    // The publisher was heard before, so this is missing: if the run is none that somebody made up.
+                    let before = self.unproven.take();
+                    let before = before.filter(|(hole, before)| *hole == run && before.end == sequences.start);
+                    let start = before.map_or(sequences.start, |(_, before)| before.start);
+                    self.unproven = Some((run, start..sequences.end));
                 }
             }
         }
@@ -320,70 +351,6 @@ impl Session {
             run,
             sequences,
         }
-    }
-
-    /// The live inbox is this far.
-    pub(super) fn compare(&mut self, mut next: Vec<(Run, u64)>, out: &mut Vec<Action>) {
-        if !matches!(self.phase, Phase::Comparing) {
-            return;
-        }
-        next.sort_unstable();
-        for (run, live) in next {
-            // A run before the position is not heard of again.
-            let Some(first) = self.start.first_of(run, 0) else {
-                continue;
-            };
-            let proven = self.proven.get(&run).copied();
-            let newest = self.newest_run(&run.publisher);
-            if newest.is_some_and(|newest| run.incarnation < newest) {
-                // It cannot be delivered in order any more.
-                if let Some(from) = proven.filter(|from| *from < live) {
-                    out.push(self.gap(run, from..live));
-                    self.proven.insert(run, live);
-                }
-                continue;
-            }
-            // What is not vouched for was chosen by nobody, or reported: then a claim says where the new begins. It may be
-            // wrong, and the live inbox knows better.
-            let reported = self.reached.get(&run).copied();
-            let claimed = self.ends.get(&run).copied().filter(|_| proven.is_none());
-            let passed = reported.max(claimed).unwrap_or(0).min(live);
-            let from = proven.unwrap_or(first).max(passed);
-            self.live.insert(run, live);
-            self.reader.want(run, from..live);
-            self.ends.insert(run, live);
-        }
-        if self.reader.is_done() {
-            self.end(out);
-        } else {
-            self.phase = Phase::Reading;
-        }
-    }
-
-    fn newest_run(&self, publisher: &PeerId) -> Option<u64> {
-        let all = |incarnation| Run {
-            publisher: *publisher,
-            incarnation,
-        };
-        // Only what was there: anybody can claim a run that is not.
-        let of = |runs: &BTreeMap<Run, u64>| {
-            let newest = runs.range(all(0)..=all(u64::MAX)).next_back();
-            newest.map(|(run, _)| run.incarnation)
-        };
-        of(&self.proven).max(of(&self.live))
-    }
-
-    fn end(&mut self, out: &mut Vec<Action>) {
-        let mut reached = std::mem::take(&mut self.proven);
-        for (run, next) in &self.live {
-            let end = reached.entry(*run).or_default();
-            *end = (*next).max(*end);
-        }
-        out.push(Action::CaughtUp {
-            session: self.id,
-            reached: reached.into_iter().collect(),
-        });
-        self.phase = Phase::Over;
     }
 
     /// An answer to the question which runs there are. What is wrong with it, if anything.

@@ -1,6 +1,7 @@
 //! The subscribed neighbours of one publisher and what they acknowledged. Not what follows from it for the next frame.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use libp2p::PeerId;
 
@@ -54,6 +55,13 @@ impl Audience {
         self.lead
     }
 
+    /// How far each is: what it did not miss by coming late, and below what it acknowledged.
+    pub(super) fn acknowledged(&self) -> impl Iterator<Item = Range<u64>> {
+        let gone = self.departed.values();
+        let progress = self.neighbours.values().chain(gone);
+        progress.map(|progress| progress.baseline..progress.acked)
+    }
+
     /// Records that not every neighbour has acknowledged. With no neighbour there is nobody to wait for.
     pub(super) fn unacked(&self, sent: u64) -> u64 {
         let slowest = self.neighbours.values().map(|progress| progress.acked).min();
@@ -67,14 +75,6 @@ impl Audience {
             .iter()
             .filter(|(_, progress)| progress.is_satisfied(sent));
         here.filter(|(peer, _)| !self.satisfied.contains(peer)).count() + self.satisfied.len()
-    }
-
-    /// How many acknowledged this record.
-    pub(super) fn spread(&self, sequence: u64) -> usize {
-        let neighbours = self.neighbours.values();
-        neighbours
-            .filter(|progress| (progress.baseline..progress.acked).contains(&sequence))
-            .count()
     }
 
     /// More was sent: who left is not asked for it.

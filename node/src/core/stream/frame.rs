@@ -119,7 +119,15 @@ impl Frame {
             key: key.cloned(),
             payload: payload.clone(),
             content_type: self.content_type.clone(),
+            expires_us: self.expires_us(),
         })
+    }
+
+    /// When its records lose their worth, by the publisher's clock, in microseconds since the Unix epoch.
+    #[must_use]
+    pub fn expires_us(&self) -> Option<u64> {
+        let lifetime_us = u64::from(self.lifetime_ms) * 1_000;
+        (lifetime_us > 0).then(|| self.sent_us.saturating_add(lifetime_us))
     }
 }
 

@@ -2,7 +2,7 @@
 //! Not several topics, not repair from history, and not the fan-out to several local subscribers.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     time::{Duration, Instant},
 };
@@ -25,10 +25,13 @@ use super::{
 };
 use crate::types::Cursor;
 
-/// How long the frames of a new run wait for the last ones of the run before it.
-pub const RESTART_GRACE: Duration = Duration::from_secs(2);
+/// How long the frames of a new run wait for its first one, which tells whether the run before is complete, and for the
+/// rest of that: longer than a missing frame is waited for.
+pub const RESTART_GRACE: Duration = Duration::from_secs(40);
 /// Frames that wait for earlier ones, of all publishers of the topic.
 pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
+/// Runs of which it is remembered where members said that they ended.
+pub const CLAIMED_MAX: usize = 4_096;
 /// Bytes of those frames.
 pub const HELD_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
 
@@ -56,6 +59,14 @@ pub enum Input {
         /// Which ones.
         sequences: Range<u64>,
     },
+    /// A subscriber has the past and hears what arrives from now on, in each run from the place that it reached. A run that
+    /// is met later and named here by nobody began later too, or nobody knew of it: it is wanted from its start.
+    Reached {
+        /// Publisher, run, and what is next: everything below was delivered, or reported.
+        reached: Vec<(PeerId, u64, u64)>,
+        /// The same as members claim it, of runs of which nothing was wanted; `None` if nobody was asked.
+        claimed: Option<Vec<(PeerId, u64, u64)>>,
+    },
     /// This node is about to unsubscribe: what arrived is acknowledged now or never.
     Leaving,
     /// [`Inbox::next_deadline`] has passed.
@@ -79,8 +90,10 @@ pub enum Action {
         /// Who passed it on to us.
         deliverer: PeerId,
     },
-    /// Hand a record to the subscribers.
+    /// Hand a record to the subscribers, in its turn.
     Deliver(Delivery),
+    /// Hand a record that just came to subscribers who do not wait for others. Only after [`Inbox::hurry`].
+    Arrived(Delivery),
     /// Ask members for the records `from..to`, which seem to be lost. They are waited for meanwhile.
     Repair {
         /// Whose.
@@ -170,6 +183,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// What the payload is: visible ASCII, or empty for bytes.
     pub content_type: String,
+    /// When it loses its worth, by the author's clock, in microseconds since the Unix epoch.
+    pub expires_us: Option<u64>,
 }
 
 impl Delivery {
@@ -216,6 +231,9 @@ pub struct Inbox {
     deadlines: BTreeSet<(Instant, PeerId)>,
     held: Load,
     counts: Counts,
+    hurried: bool,
+    /// What members say that there was before: unless nobody asked, or some publishers were forgotten.
+    before: Option<BTreeMap<(PeerId, u64), u64>>,
 }
 
 impl Default for Inbox {
@@ -226,6 +244,8 @@ impl Default for Inbox {
             deadlines: BTreeSet::new(),
             held: Load::default(),
             counts: Counts::default(),
+            hurried: false,
+            before: None,
         }
     }
 }
@@ -240,9 +260,15 @@ impl Inbox {
                 incarnation,
                 sequences,
             } => self.update(publisher, |publisher| publisher.lose(incarnation, sequences, now, out)),
+            Input::Reached { reached, claimed } => self.reached(reached, claimed, now, out),
             Input::Leaving => self.leaving(now, out),
             Input::TimedOut => self.timed_out(now, out),
         }
+    }
+
+    /// Whether records are told as they arrive, too.
+    pub fn hurry(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 
     /// When to call [`Inbox::handle`] with [`Input::TimedOut`].
@@ -325,6 +351,9 @@ impl Inbox {
                 return;
             }
         }
+        if self.hurried {
+            out.extend(frame.deliveries(deliverer).map(Action::Arrived));
+        }
         let id = frame.publisher;
         if self.publishers.touch(&id).is_none() {
             self.meet(&frame, now, out);
@@ -356,11 +385,47 @@ impl Inbox {
         }
     }
 
+    fn reached(
+        &mut self,
+        mut reached: Vec<(PeerId, u64, u64)>,
+        claimed: Option<Vec<(PeerId, u64, u64)>>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(claimed) = claimed {
+            let before = self.before.get_or_insert_default();
+            for (id, incarnation, next) in claimed {
+                if before.len() < CLAIMED_MAX {
+                    before.entry((id, incarnation)).or_insert(next);
+                }
+            }
+        }
+        // Of each publisher the latest run.
+        reached.sort_unstable();
+        for (id, incarnation, next) in reached.into_iter().rev() {
+            if self.publishers.peek(&id).is_none() {
+                self.insert(id, Publisher::reached(id, incarnation, next, now), now, out);
+            } else {
+                self.update(id, |publisher| publisher.begin(incarnation, next, now, out));
+            }
+        }
+    }
+
     fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
-        let met = Publisher::met(frame, now);
-        let Some((id, mut forgotten)) = self.publishers.insert(frame.publisher, met) else {
+        let (id, at) = (frame.publisher, frame.sequences().start);
+        let first = self.before.as_ref().and_then(|before| {
+            let claimed = before.get(&(id, frame.incarnation)).copied().unwrap_or(0);
+            (claimed <= at && at - claimed <= GAP_MAX).then_some(claimed)
+        });
+        self.insert(id, Publisher::met(frame, first, now), now, out);
+    }
+
+    fn insert(&mut self, id: PeerId, met: Publisher, now: Instant, out: &mut Vec<Action>) {
+        let Some((id, mut forgotten)) = self.publishers.insert(id, met) else {
             return;
         };
+        // One that is forgotten and comes back must not begin at its start again.
+        self.before = None;
         if let Some(due) = forgotten.registered.take() {
             self.deadlines.remove(&(due, id));
         }

@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod chain;
+pub mod conflate;
 pub mod frame;
 pub mod heads;
 pub mod inbox;

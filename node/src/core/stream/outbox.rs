@@ -27,6 +27,8 @@ use super::{
 /// Not of the slowest, which must not slow others; nor of the fastest alone: where all share one machine or uplink, the
 /// others would fall behind without bound.
 pub const WINDOW_FRAMES: u64 = 256;
+/// Bytes of frames that it may be ahead of them, but for one frame: less than fills a subscriber's inbox.
+pub const WINDOW_BYTES: u64 = 4 * 1_024 * 1_024;
 /// How long a shut window waits for its neighbours before one more frame leaves: its acknowledgement shows whether
 /// an earlier one was lost.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -141,8 +143,11 @@ pub struct Outbox {
     batch: Batch,
     heads: Heads,
     audience: Audience,
-    /// Where the last frames end, the latest last; at most [`WINDOW_FRAMES`] of them, which is all the window counts.
-    ends: VecDeque<u64>,
+    /// Where the last frames end, and how many bytes were sent before them; the latest last. At most [`WINDOW_FRAMES`] of
+    /// them, which is all the window counts.
+    ends: VecDeque<(u64, u64)>,
+    /// Bytes of all frames.
+    sent_bytes: u64,
     gate: Gate,
     acks_ignored: u64,
 }
@@ -183,6 +188,7 @@ impl Outbox {
             heads: Heads::default(),
             audience: Audience::default(),
             ends: VecDeque::new(),
+            sent_bytes: 0,
             gate: Gate::Open,
             acks_ignored: 0,
         }
@@ -261,14 +267,23 @@ impl Outbox {
         self.batch.len()
     }
 
-    /// Where the run stands; `None` before its first frame.
+    /// Where the run stands; before its first frame, where the run before it ended, if that is known: a run of which nothing
+    /// was sent must not break the links between the others.
     #[must_use]
     pub fn tail(&self) -> Option<Tail> {
-        let body_hash = self.previous.filter(|_| self.next_sequence > 0)?;
-        Some(Tail {
+        let here = Predecessor {
             incarnation: self.incarnation,
             next_sequence: self.next_sequence,
-            body_hash,
+        };
+        let end = if self.next_sequence > 0 {
+            here
+        } else {
+            self.predecessor?
+        };
+        Some(Tail {
+            incarnation: end.incarnation,
+            next_sequence: end.next_sequence,
+            body_hash: self.previous?,
         })
     }
 
@@ -290,10 +305,9 @@ impl Outbox {
         self.audience.acked_by(self.next_sequence)
     }
 
-    /// How many subscribed neighbours acknowledged this record.
-    #[must_use]
-    pub fn spread(&self, sequence: u64) -> usize {
-        self.audience.spread(sequence)
+    /// What each subscribed neighbour acknowledged.
+    pub fn acknowledged(&self) -> impl Iterator<Item = Range<u64>> {
+        self.audience.acknowledged()
     }
 
     /// Acknowledgements that meant nothing: of another run, of what was not sent, going back, or of no subscriber.
@@ -344,7 +358,8 @@ impl Outbox {
                 if self.ends.len() as u64 == WINDOW_FRAMES {
                     self.ends.pop_front();
                 }
-                self.ends.push_back(end);
+                self.ends.push_back((end, self.sent_bytes));
+                self.sent_bytes += frame.wire.len() as u64;
                 if self.gate == Gate::Probing {
                     // Spent. It shuts again, for another while.
                     self.gate = Gate::Open;
@@ -408,8 +423,8 @@ impl Outbox {
     }
 
     fn move_gate(&mut self, now: Instant) {
-        let ahead = self.audience.pace().map_or(0, |pace| self.ahead_of(pace));
-        if ahead < WINDOW_FRAMES {
+        let (frames, bytes) = self.audience.pace().map_or((0, 0), |pace| self.ahead_of(pace));
+        if frames < WINDOW_FRAMES && bytes < WINDOW_BYTES {
             self.gate = Gate::Open;
         } else if self.gate == Gate::Open {
             self.gate = Gate::Shut(now + STALL_TIMEOUT);
@@ -418,11 +433,13 @@ impl Outbox {
 
     /// Frames that the fastest neighbour has not acknowledged.
     fn in_flight(&self) -> u64 {
-        self.audience.lead().map_or(0, |lead| self.ahead_of(lead))
+        self.audience.lead().map_or(0, |lead| self.ahead_of(lead).0)
     }
 
-    /// Frames that end above this sequence number.
-    fn ahead_of(&self, acked: u64) -> u64 {
-        (self.ends.len() - self.ends.partition_point(|end| *end <= acked)) as u64
+    /// Frames that end above this sequence number, and their bytes.
+    fn ahead_of(&self, acked: u64) -> (u64, u64) {
+        let below = self.ends.partition_point(|(end, _)| *end <= acked);
+        let bytes = self.ends.get(below).map_or(0, |(_, before)| self.sent_bytes - before);
+        ((self.ends.len() - below) as u64, bytes)
     }
 }

@@ -1,7 +1,7 @@
-//! One publisher as one subscribed topic sees it: its current run, and the run before while that ends. Not whether its
-//! frames are new.
+//! One publisher as one subscribed topic sees it: its current run, and those before it until they have ended. Not whether
+//! its frames are new.
 
-use std::{ops::Range, time::Instant};
+use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use libp2p::PeerId;
 use maille_proto::frame::Predecessor;
@@ -13,14 +13,14 @@ use super::{
     inbox::{Action, Counts, Load, RESTART_GRACE},
     pulse::Pulse,
     reorder::{Released, Reorder},
+    seen::RUNS_MAX,
 };
 
 #[derive(Debug)]
 pub(super) struct Publisher {
     id: PeerId,
-    current: Run,
-    /// The run before, of which frames may still be under way; the current one is kept back as long.
-    ending: Option<Ending>,
+    /// Ascending, never empty. The first is delivered; later ones are kept back until all before them have ended.
+    runs: VecDeque<Run>,
     pacer: Pacer,
     pulse: Pulse,
     /// The deadline that the inbox knows of.
@@ -31,11 +31,13 @@ pub(super) struct Publisher {
 struct Run {
     incarnation: u64,
     reorder: Reorder,
-    /// What the first frame of the run says about the run before, once it came.
+    /// What the first frame of the run says about the run before: once it came, or nobody has it.
     opening: Option<Option<Predecessor>>,
     chain: Chain,
     /// Its publisher contradicted itself: nothing of it is believed any more.
     frozen: bool,
+    /// Until then it waits for the end of the run before.
+    patience: Instant,
 }
 
 /// Whether a publisher may have signed a frame, in the light of what else it signed.
@@ -48,30 +50,46 @@ pub(super) enum Credit {
     Frozen,
 }
 
-#[derive(Debug)]
-struct Ending {
-    run: Run,
-    until: Instant,
-}
-
 impl Publisher {
-    /// A publisher met for the first time, by this frame, which is still to be accepted.
-    pub(super) fn met(frame: &Frame, now: Instant) -> Self {
+    /// A publisher met for the first time, by this frame, which is still to be accepted. `first` is where its run begins
+    /// for this node, where that is known.
+    pub(super) fn met(frame: &Frame, first: Option<u64>, now: Instant) -> Self {
+        let reorder = first.map_or_else(|| Reorder::met(frame.sequences().start, now), Reorder::begun);
+        Self::new(frame.publisher, Run::new(frame.incarnation, reorder, now), now)
+    }
+
+    /// A publisher of which everything below this place was heard by another way.
+    pub(super) fn reached(id: PeerId, incarnation: u64, next: u64, now: Instant) -> Self {
+        Self::new(id, Run::new(incarnation, Reorder::begun(next), now), now)
+    }
+
+    fn new(id: PeerId, run: Run, now: Instant) -> Self {
         Self {
-            id: frame.publisher,
-            current: Run::new(frame.incarnation, Reorder::met(frame.sequences().start, now)),
-            ending: None,
+            id,
+            runs: VecDeque::from([run]),
             pacer: Pacer::default(),
             pulse: Pulse::new(now),
             registered: None,
         }
     }
 
+    /// A run that is still being met begins here: everything below was heard by another way.
+    pub(super) fn begin(&mut self, incarnation: u64, next: u64, now: Instant, out: &mut Vec<Action>) {
+        let mut released = vec![];
+        if let Some(run) = self.runs.front_mut()
+            && run.incarnation == incarnation
+            && run.reorder.next().is_none()
+        {
+            run.reorder.begin(next, &mut released);
+        }
+        self.emit(incarnation, released, now, out);
+        self.go_on(now, out);
+        self.acknowledge(now, out);
+    }
+
     /// Compares a frame with what is remembered of its run.
     pub(super) fn credit(&self, frame: &Frame) -> Credit {
-        let ending = self.ending.as_ref().map(|ending| &ending.run);
-        let mut runs = ending.into_iter().chain([&self.current]);
-        match runs.find(|run| run.incarnation == frame.incarnation) {
+        match self.runs.iter().find(|run| run.incarnation == frame.incarnation) {
             Some(run) if run.frozen => Credit::Frozen,
             Some(run) => run
                 .chain
@@ -83,31 +101,31 @@ impl Publisher {
 
     /// Believes nothing more of a run.
     pub(super) fn freeze(&mut self, incarnation: u64) {
-        let ending = self.ending.as_mut().map(|ending| &mut ending.run);
-        for run in ending.into_iter().chain([&mut self.current]) {
-            if run.incarnation == incarnation {
-                run.frozen = true;
-                run.reorder.clear();
-            }
+        for run in self.runs.iter_mut().filter(|run| run.incarnation == incarnation) {
+            run.frozen = true;
+            run.reorder.clear();
         }
     }
 
     /// The sequence numbers `lost` of a run are nowhere to be had.
     pub(super) fn lose(&mut self, incarnation: u64, lost: Range<u64>, now: Instant, out: &mut Vec<Action>) {
-        let ending = self.ending.as_mut().map(|ending| &mut ending.run);
         let mut released = vec![];
-        for run in ending.into_iter().chain([&mut self.current]) {
+        for run in &mut self.runs {
             if run.incarnation == incarnation && !run.frozen {
+                if lost.start == 0 && !lost.is_empty() {
+                    run.opening.get_or_insert(None);
+                }
                 run.reorder.lose(lost.clone(), &mut released);
             }
         }
         self.emit(incarnation, released, now, out);
+        self.go_on(now, out);
         self.acknowledge(now, out);
     }
 
     /// The run of which something is delivered next, and what.
     pub(super) fn position(&self) -> Option<(u64, u64)> {
-        let run = self.ending.as_ref().map_or(&self.current, |ending| &ending.run);
+        let run = self.runs.front()?;
         Some((run.incarnation, run.reorder.position()?))
     }
 
@@ -119,51 +137,42 @@ impl Publisher {
         counts: &mut Counts,
         out: &mut Vec<Action>,
     ) {
-        if frame.incarnation > self.current.incarnation {
-            self.restart(frame.incarnation, now, out);
-        }
-        let is_current = frame.incarnation == self.current.incarnation;
-        let run = if is_current {
-            Some(&mut self.current)
-        } else {
-            let ending = self.ending.as_mut().map(|ending| &mut ending.run);
-            ending.filter(|run| run.incarnation == frame.incarnation)
-        };
-        let Some(run) = run else {
+        let (incarnation, is_head) = (frame.incarnation, frame.is_head());
+        if self.runs.front().is_some_and(|run| incarnation < run.incarnation) {
             counts.stale += 1;
             return;
-        };
-        let (incarnation, is_head) = (run.incarnation, frame.is_head());
+        }
+        let place = self.discover(incarnation, now);
         let mut released = vec![];
-        if !run.accept(frame, deliverer, now, &mut released) {
+        if !self.runs[place].accept(frame, deliverer, now, &mut released) {
             counts.late += 1;
         }
-        if is_current && self.pulse.heard(is_head, now) {
+        if self.is_current(incarnation) && self.pulse.heard(is_head, now) {
             out.push(Action::Resumed { publisher: self.id });
         }
         self.emit(incarnation, released, now, out);
-        if self.has_ended(now) {
-            self.conclude(now, out);
-        }
-        while self.current.reorder.is_full() || self.ending.as_ref().is_some_and(|ending| ending.run.reorder.is_full())
-        {
+        self.go_on(now, out);
+        while self.runs.len() > RUNS_MAX || self.runs.iter().any(|run| run.reorder.is_full()) {
             self.shed(now, out);
         }
         self.acknowledge(now, out);
     }
 
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if let Some(Ending { run, .. }) = &mut self.ending {
-            let (incarnation, mut released) = (run.incarnation, vec![]);
-            run.reorder.expire(now, &mut released);
-            self.emit(incarnation, released, now, out);
+        // A run that was kept back may have waited for long enough already.
+        let is_due = |run: &Run| run.reorder.deadline().is_some_and(|due| due <= now);
+        loop {
+            for place in 0..self.runs.len() {
+                let (run, mut released) = (&mut self.runs[place], vec![]);
+                run.reorder.expire(now, &mut released);
+                let incarnation = run.incarnation;
+                self.emit(incarnation, released, now, out);
+            }
+            self.go_on(now, out);
+            if !self.runs.iter().any(is_due) {
+                break;
+            }
         }
-        if self.has_ended(now) {
-            self.conclude(now, out);
-        }
-        let mut released = vec![];
-        self.current.reorder.expire(now, &mut released);
-        self.emit(self.current.incarnation, released, now, out);
         if let Some(since) = self.pulse.expire(now) {
             out.push(Action::Silent {
                 publisher: self.id,
@@ -175,101 +184,126 @@ impl Publisher {
 
     /// Gives up something, so that less is held after one or two calls.
     pub(super) fn shed(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if self.ending.is_some() {
+        if self.runs.len() > 1 {
             return self.conclude(now, out);
         }
-        let mut released = vec![];
-        self.current.reorder.give_up(&mut released);
-        self.emit(self.current.incarnation, released, now, out);
+        self.give_up(now, out);
     }
 
     /// Releases everything, for a publisher that is to be forgotten.
     pub(super) fn finish(mut self, now: Instant, out: &mut Vec<Action>) {
-        self.conclude(now, out);
-        let mut released = vec![];
-        self.current.reorder.finish(None, &mut released);
-        self.emit(self.current.incarnation, released, now, out);
+        while self.runs.len() > 1 {
+            self.conclude(now, out);
+        }
+        let (run, mut released) = (&mut self.runs[0], vec![]);
+        run.reorder.finish(None, &mut released);
+        let incarnation = run.incarnation;
+        self.emit(incarnation, released, now, out);
+    }
+
+    fn give_up(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let (run, mut released) = (&mut self.runs[0], vec![]);
+        run.reorder.give_up(&mut released);
+        let incarnation = run.incarnation;
+        self.emit(incarnation, released, now, out);
     }
 
     pub(super) fn load(&self) -> Load {
-        let ending = self.ending.as_ref().map(|ending| &ending.run.reorder);
-        ending
-            .into_iter()
-            .chain([&self.current.reorder])
-            .fold(Load::default(), |sum, reorder| Load {
-                frames: sum.frames + reorder.held_frames(),
-                bytes: sum.bytes + reorder.held_bytes(),
-            })
+        self.runs.iter().fold(Load::default(), |sum, run| Load {
+            frames: sum.frames + run.reorder.held_frames(),
+            bytes: sum.bytes + run.reorder.held_bytes(),
+        })
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let ending = self.ending.as_ref();
-        [
-            self.current.reorder.deadline(),
-            self.pacer.deadline(),
-            self.pulse.deadline(),
-            ending.map(|ending| ending.until),
-            ending.and_then(|ending| ending.run.reorder.deadline()),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let reorders = self.runs.iter().filter_map(|run| run.reorder.deadline());
+        let patience = self.runs.get(1).map(|run| run.patience);
+        let others = [self.pacer.deadline(), self.pulse.deadline(), patience];
+        reorders.chain(others.into_iter().flatten()).min()
     }
 
-    fn restart(&mut self, incarnation: u64, now: Instant, out: &mut Vec<Action>) {
-        self.conclude(now, out);
-        let run = std::mem::replace(&mut self.current, Run::new(incarnation, Reorder::kept()));
-        self.ending = Some(Ending {
-            run,
-            until: now + RESTART_GRACE,
-        });
-        self.pacer = Pacer::default();
+    fn is_current(&self, incarnation: u64) -> bool {
+        self.runs.back().is_some_and(|run| run.incarnation == incarnation)
     }
 
-    /// Whether nothing more is to be hoped for of the run that ends.
+    /// Where a run is that is not before the first; it may be new, and not the latest: then it was named by the one after
+    /// it, or some of its frames came late.
+    fn discover(&mut self, incarnation: u64, now: Instant) -> usize {
+        let place = self.runs.partition_point(|run| run.incarnation < incarnation);
+        if self.runs.get(place).is_none_or(|run| run.incarnation != incarnation) {
+            if place == self.runs.len() {
+                self.pacer = Pacer::default();
+            }
+            self.runs.insert(place, Run::new(incarnation, Reorder::kept(), now));
+        }
+        place
+    }
+
+    /// Learns from the first frame of each run where the one before ended, and goes over to the next as soon as the first
+    /// has ended.
+    fn go_on(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let mut place = 1;
+        while place < self.runs.len() {
+            let before = self.runs[place - 1].incarnation;
+            if let Some(Some(end)) = self.runs[place].opening
+                && end.incarnation >= before
+            {
+                // It may be a run of which nothing came.
+                let place = self.discover(end.incarnation, now);
+                let mut released = vec![];
+                self.runs[place].reorder.expect(end.next_sequence, now, &mut released);
+                self.emit(end.incarnation, released, now, out);
+            }
+            place += 1;
+        }
+        while self.has_ended(now) {
+            self.conclude(now, out);
+        }
+    }
+
+    /// Whether nothing more is to be hoped for of the first run.
     fn has_ended(&self, now: Instant) -> bool {
-        let Some(Ending { run, until }) = &self.ending else {
+        let (Some(run), Some(next)) = (self.runs.front(), self.runs.get(1)) else {
             return false;
         };
         let complete = run.frozen
-            || match self.current.opening {
-                // The first frame of the new run, which tells where this one ended, is still to come.
+            || match next.opening {
+                // The first frame of the next run, which tells where this one ended, is still to come.
                 None => false,
                 Some(Some(end)) if end.incarnation == run.incarnation => {
                     run.reorder.next().is_some_and(|next| next >= end.next_sequence)
                 }
                 Some(_) => true,
             };
-        *until <= now || (complete && run.reorder.held_frames() == 0)
+        next.patience <= now || (complete && run.reorder.held_frames() == 0)
     }
 
-    /// Reports the end of the run before, if there is one, and begins the current one.
+    /// Reports the end of the first run, if there is another, and begins that.
     fn conclude(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let Some(Ending { mut run, .. }) = self.ending.take() else {
+        if self.runs.len() < 2 {
             return;
-        };
-        let end = self
-            .current
-            .opening
-            .flatten()
-            .filter(|end| end.incarnation == run.incarnation);
+        }
+        let Some(mut run) = self.runs.pop_front() else { return };
+        let next = &mut self.runs[0];
+        let (opening, following) = (next.opening.flatten(), next.incarnation);
+        let end = opening.filter(|end| end.incarnation == run.incarnation);
         let mut released = vec![];
         run.reorder.finish(end.map(|end| end.next_sequence), &mut released);
         self.emit(run.incarnation, released, now, out);
         out.push(Action::Restarted {
             publisher: self.id,
-            incarnation: self.current.incarnation,
+            incarnation: following,
         });
         // The run before was heard, so this one was heard from its start: what is missing there is a gap, not history.
         let mut released = vec![];
-        self.current.reorder.begin(0, &mut released);
-        self.emit(self.current.incarnation, released, now, out);
+        self.runs[0].reorder.begin(0, &mut released);
+        self.emit(following, released, now, out);
     }
 
     fn emit(&mut self, incarnation: u64, released: Vec<Released>, now: Instant, out: &mut Vec<Action>) {
         // A run that has ended is acknowledged no more: its publisher has forgotten what it sent.
         let is_progress = |released: &Released| !matches!(released, Released::Missing(_));
-        if incarnation == self.current.incarnation && released.iter().any(is_progress) {
+        if self.is_current(incarnation) && released.iter().any(is_progress) {
             let frames = released
                 .iter()
                 .filter(|released| matches!(released, Released::Frame(_)))
@@ -302,12 +336,13 @@ impl Publisher {
     }
 
     fn acknowledge(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if let Some(next) = self.current.reorder.next()
+        if let Some(run) = self.runs.back()
+            && let Some(next) = run.reorder.next()
             && self.pacer.take(now)
         {
             out.push(Action::Ack {
                 publisher: self.id,
-                incarnation: self.current.incarnation,
+                incarnation: run.incarnation,
                 next,
             });
         }
@@ -315,13 +350,14 @@ impl Publisher {
 }
 
 impl Run {
-    fn new(incarnation: u64, reorder: Reorder) -> Self {
+    fn new(incarnation: u64, reorder: Reorder, now: Instant) -> Self {
         Self {
             incarnation,
             reorder,
             opening: None,
             chain: Chain::default(),
             frozen: false,
+            patience: now + RESTART_GRACE,
         }
     }
 

@@ -94,7 +94,12 @@ impl Reorder {
         Self::new(Start::Settling(now + settle))
     }
 
-    /// A run that is kept back until the one before it has ended.
+    /// A run of which everything below this left by another way.
+    pub(super) fn begun(next: u64) -> Self {
+        Self::new(Start::Begun(next))
+    }
+
+    /// A run that is kept back until the one before it has ended. What is missing is asked for meanwhile.
     pub(super) fn kept() -> Self {
         Self::new(Start::Kept)
     }
@@ -128,7 +133,8 @@ impl Reorder {
         match self.start {
             Start::Settling(_) if first == 0 => self.begin(0, out),
             Start::Begun(_) => self.drain(out),
-            Start::Settling(_) | Start::Kept => {}
+            Start::Kept => self.plan_to_ask(),
+            Start::Settling(_) => {}
         }
         true
     }
@@ -137,6 +143,9 @@ impl Reorder {
     pub(super) fn expect(&mut self, next: u64, now: Instant, out: &mut Vec<Released>) {
         if self.known.is_none_or(|(known, _)| known < next) {
             self.known = Some((next, now));
+        }
+        if self.start == Start::Kept {
+            self.plan_to_ask();
         }
         self.drain(out);
     }
@@ -195,7 +204,11 @@ impl Reorder {
     /// Asks for every gap that is old enough and was not asked for.
     fn ask(&mut self, now: Instant, out: &mut Vec<Released>) {
         self.ask_due = None;
-        let Start::Begun(mut next) = self.start else { return };
+        let mut next = match self.start {
+            Start::Begun(next) => next,
+            Start::Kept => 0,
+            Start::Settling(_) => return,
+        };
         let frames = self.held.values().map(|held| (held.frame.sequences(), held.arrived));
         let end = self.known.map(|(known, since)| (known..known, since));
         for (sequences, since) in frames.chain(end) {
@@ -307,7 +320,13 @@ impl Reorder {
         }
         if waits_since.is_none() {
             self.ask_due = None;
-        } else if self.ask_due.is_none() {
+        } else {
+            self.plan_to_ask();
+        }
+    }
+
+    fn plan_to_ask(&mut self) {
+        if self.ask_due.is_none() {
             self.ask_due = self.newest().map(|since| since + REPAIR_DELAY);
         }
     }

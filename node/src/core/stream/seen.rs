@@ -14,8 +14,8 @@ use super::{
 
 /// Publishers remembered on one topic; the one silent for longest is forgotten for another.
 pub const PUBLISHERS_MAX: usize = 1_024;
-/// Runs of one publisher: the current one, and the one before while it ends.
-pub const RUNS_MAX: usize = 2;
+/// Runs of one publisher: the current one, and those before it while they end.
+pub const RUNS_MAX: usize = 8;
 /// A neighbour may bring one new publisher or run in this time ...
 pub const NEWCOMER_INTERVAL: Duration = Duration::from_secs(6);
 /// ... and this many at once: a subscriber whose only neighbour is on a busy topic meets all of its publishers through
@@ -263,18 +263,18 @@ mod tests {
     }
 
     #[test]
-    fn the_two_latest_runs_are_remembered() {
+    fn the_latest_runs_are_remembered() {
         let (mut seen, now) = (Seen::default(), Instant::now());
-        for (incarnation, expected) in [
-            (10, Verdict::Forward),
-            (5, Verdict::Forward),
-            (4, Verdict::Duplicate),
-            (7, Verdict::Forward),
+        let latest = 10 * RUNS_MAX as u64;
+        for (incarnation, expected) in (1..=RUNS_MAX as u64).map(|run| (10 * run, Verdict::Forward)).chain([
             (5, Verdict::Duplicate),
-            (20, Verdict::Forward),
-            (7, Verdict::Duplicate),
             (10, Verdict::Duplicate),
-        ] {
+            (15, Verdict::Forward),
+            (10, Verdict::Duplicate),
+            (latest + 1, Verdict::Forward),
+            (15, Verdict::Duplicate),
+            (latest, Verdict::Duplicate),
+        ]) {
             assert_eq!(
                 seen.verdict(&frame(1, incarnation, 0), peer(100), now),
                 expected,
@@ -283,9 +283,9 @@ mod tests {
             assert!(seen.publishers.peek(&peer(1)).unwrap().0.len() <= RUNS_MAX);
         }
         assert_eq!(
-            seen.verdict(&frame(1, 10, 1), peer(100), now),
+            seen.verdict(&frame(1, 20, 1), peer(100), now),
             Verdict::Forward,
-            "10 is still known"
+            "20 is still known"
         );
     }
 

@@ -43,12 +43,15 @@ pub(super) fn publish(outbox: &mut Outbox, now: Instant) -> SealedFrame {
     }
 }
 
-/// A record whose frame leaves at once because it is full.
+/// A record whose frame leaves alone, because the one before it left long enough ago.
 fn publish_frame(outbox: &mut Outbox, now: Instant) -> SealedFrame {
-    match &mut give(outbox, published(vec![0; BATCH_BYTES]), now)[..] {
-        [Action::Send { frame, .. }] => frame.clone(),
-        other => panic!("{other:?}"),
-    }
+    let frames = u32::try_from(outbox.next_sequence()).unwrap();
+    publish(outbox, now + LINGER * frames)
+}
+
+/// How many neighbours acknowledged this record.
+fn spread(outbox: &Outbox, sequence: u64) -> usize {
+    outbox.acknowledged().filter(|acked| acked.contains(&sequence)).count()
 }
 
 /// Whether one more frame would leave.
@@ -95,7 +98,11 @@ fn frames_link_up_across_runs() {
         body_hash: [3; 32],
     };
     let mut outbox = outbox(Some(before));
-    assert_eq!(outbox.tail(), None, "nothing of this run is to be remembered yet");
+    assert_eq!(
+        outbox.tail(),
+        Some(before),
+        "a run of which nothing is sent does not break the chain"
+    );
     let mut previous = before.body_hash;
     for sequence in 0..3 {
         let sealed = publish(&mut outbox, now);
@@ -231,24 +238,23 @@ fn of_two_neighbours_the_window_follows_the_faster() {
         publish_frame(&mut outbox, now);
     }
     assert!(!is_open(&outbox));
+    let later = now + LINGER * 300;
     assert!(outbox.has_room(), "for what gathers meanwhile");
-    assert_eq!(give(&mut outbox, published(vec![0; BATCH_BYTES]), now), []);
+    assert_eq!(give(&mut outbox, published(vec![0; BATCH_BYTES]), later), []);
     assert!(!outbox.has_room(), "a frame's worth, no more");
     let acked = Input::Acked {
         peer: peer(1),
         incarnation: 50,
         next: 11,
     };
-    assert_eq!(give(&mut outbox, acked, now).len(), 1);
+    assert_eq!(give(&mut outbox, acked, later).len(), 1);
+    let now = later;
     for _ in 0..9 {
         publish_frame(&mut outbox, now);
     }
     assert!(!is_open(&outbox));
     assert_eq!(outbox.unacked(), 266, "the slowest has acknowledged nothing");
-    assert_eq!(
-        (outbox.spread(0), outbox.spread(1), outbox.spread(10), outbox.spread(11)),
-        (0, 1, 1, 0)
-    );
+    assert_eq!([0, 1, 10, 11].map(|sequence| spread(&outbox, sequence)), [0, 1, 1, 0]);
 
     // The fastest leaves: the other is now the fastest, and far behind.
     give(&mut outbox, Input::Gone { peer: peer(1) }, now);
@@ -270,6 +276,23 @@ fn of_two_neighbours_the_window_follows_the_faster() {
     assert_eq!(outbox.acked_by(), 1);
     publish_frame(&mut outbox, now);
     assert_eq!((outbox.acked_by(), outbox.unacked()), (0, 1));
+}
+
+#[test]
+fn large_frames_shut_the_window_by_their_bytes() {
+    let now = Instant::now();
+    let mut outbox = outbox(None);
+    subscribe(&mut outbox, 1, now);
+    let mut frames = 0;
+    while is_open(&outbox) {
+        assert_eq!(give(&mut outbox, published(vec![0; BATCH_BYTES]), now).len(), 1);
+        frames += 1;
+    }
+    assert_eq!(frames, 64);
+    ack(&mut outbox, 1, 1, now);
+    assert!(is_open(&outbox));
+    assert_eq!(give(&mut outbox, published(vec![0; BATCH_BYTES]), now).len(), 1);
+    assert!(!is_open(&outbox));
 }
 
 #[test]
@@ -311,10 +334,11 @@ fn a_lost_acknowledgement_does_not_stop_a_publisher() {
     let mut outbox = outbox(None);
     subscribe(&mut outbox, 1, start);
     subscribe(&mut outbox, 2, start);
-    for _ in 0..WINDOW_FRAMES {
-        publish_frame(&mut outbox, start);
-    }
     let mut now = start;
+    for _ in 0..WINDOW_FRAMES {
+        now += LINGER;
+        publish(&mut outbox, now);
+    }
     for probe in 0..3 {
         assert!(outbox.next_deadline().is_some_and(|due| due <= now + STALL_TIMEOUT));
         assert_eq!(stalls(&mut outbox, now + STALL_TIMEOUT / 2), [], "early");
@@ -322,7 +346,7 @@ fn a_lost_acknowledgement_does_not_stop_a_publisher() {
         now += STALL_TIMEOUT;
         assert_eq!(stalls(&mut outbox, now), [Action::ReportStall { unacked: 256 + probe }]);
         assert!(is_open(&outbox));
-        publish_frame(&mut outbox, now);
+        publish(&mut outbox, now);
         assert!(!is_open(&outbox), "one frame, no more");
     }
     // Of two only the faster opens the window: one far behind must not delay the next probe for ever.
