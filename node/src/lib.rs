@@ -38,10 +38,10 @@ pub mod types;
 pub use libp2p::identity::Keypair;
 pub use libp2p::{Multiaddr, PeerId};
 
-#[cfg(feature = "test-util")]
-pub use crate::api::Cable;
 #[cfg(feature = "serde")]
 pub use crate::api::Json;
+#[cfg(feature = "test-util")]
+pub use crate::api::{ByteStream, Cable};
 pub use crate::api::{
     Credential, Event, Flushed, JoinError, Keep, KeepError, Keeper, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder,
     NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt, Received,

@@ -10,6 +10,9 @@ use crate::spdx;
 /// prost's uses anyhow.)
 const PROGRAM_ONLY: [&str; 5] = ["clap", "indicatif", "anyhow", "axum", "tracing-subscriber"];
 
+/// What the simulator of whole nodes, a workspace of its own, is not to have from the main one: itself, and what it replaces.
+const SIMULATOR_ONLY: [&str; 2] = ["nodesim", "futures-timer"];
+
 /// A crate as the lock file or cargo describes it.
 #[derive(Debug)]
 struct Package {
@@ -126,7 +129,11 @@ fn unlicensed(packages: &[Package], policy: &Policy) -> Vec<String> {
 
 /// Everything the lock file names, for all platforms.
 fn locked() -> Vec<Package> {
-    let text = std::fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+    locked_in("Cargo.lock")
+}
+
+fn locked_in(file: &str) -> Vec<Package> {
+    let text = std::fs::read_to_string(workspace().join(file)).unwrap();
     let package = |entry: &str| Package {
         name: value(entry, "name").unwrap(),
         version: value(entry, "version").unwrap(),
@@ -210,6 +217,25 @@ fn nothing_banned_is_locked() {
     crate::assert_none(&banned(&packages, &Policy::read()));
 }
 
+/// What is locked in another version, or not at all, in the workspace that it should follow.
+fn astray(packages: &[Package], main: &[Package], own: &[&str]) -> Vec<String> {
+    let follows = |package: &&Package| {
+        own.contains(&package.name.as_str())
+            || main
+                .iter()
+                .any(|known| known.name == package.name && known.version == package.version)
+    };
+    let bad = packages.iter().filter(|package| !follows(package));
+    bad.map(|Package { name, version, .. }| format!("{name} {version} is not what Cargo.lock has"))
+        .collect()
+}
+
+#[test]
+fn the_simulator_is_built_from_the_same() {
+    let simulator = locked_in("tests/nodesim/Cargo.lock");
+    crate::assert_none(&astray(&simulator, &locked(), &SIMULATOR_ONLY));
+}
+
 #[test]
 fn everything_comes_from_crates_io() {
     crate::assert_none(&from_elsewhere(&locked(), &Policy::read()));
@@ -271,6 +297,10 @@ fn each_breach_is_found() {
         from_elsewhere(&package("a", "1.0.0", Some("registry+https://known"), None), &policy).len(),
         0
     );
+    let (old, new) = (package("a", "1.0.0", None, None), package("a", "1.0.1", None, None));
+    assert_eq!(astray(&old, &old, &[]).len(), 0);
+    assert_eq!(astray(&new, &old, &[]).len(), 1);
+    assert_eq!(astray(&new, &old, &["a"]).len(), 0);
     assert_eq!(
         unlicensed(&package("a", "1.0.0", None, Some("GPL-3.0")), &policy).len(),
         1

@@ -45,6 +45,8 @@ pub struct NodeBuilder {
     heartbeat: Duration,
     #[cfg(feature = "test-util")]
     cable: Option<crate::net::CableEnd>,
+    #[cfg(feature = "test-util")]
+    wire: Option<crate::net::Wire>,
 }
 
 impl NodeBuilder {
@@ -62,6 +64,8 @@ impl NodeBuilder {
             heartbeat: HEARTBEAT,
             #[cfg(feature = "test-util")]
             cable: None,
+            #[cfg(feature = "test-util")]
+            wire: None,
         }
     }
 
@@ -138,6 +142,17 @@ impl NodeBuilder {
         self
     }
 
+    /// Has every connection over memory that this node dials run through something else, such as a slow network; it is told
+    /// the multiaddr that was dialled. Both ways go through what it returns.
+    #[cfg(feature = "test-util")]
+    pub fn wire(
+        mut self,
+        through: impl Fn(Box<dyn crate::ByteStream>, &Multiaddr) -> Box<dyn crate::ByteStream> + Send + Sync + 'static,
+    ) -> Self {
+        self.wire = Some(crate::net::Wire::new(through));
+        self
+    }
+
     /// Starts the node. Returns when it listens.
     ///
     /// # Errors
@@ -184,6 +199,8 @@ impl NodeBuilder {
             heartbeat: self.heartbeat,
             #[cfg(feature = "test-util")]
             cable: self.cable,
+            #[cfg(feature = "test-util")]
+            wire: self.wire,
         };
         start(setup).await.map(Node::new)
     }

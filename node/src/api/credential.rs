@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::core::admission::{Secret, StretchError};
+use crate::net::aside;
 use crate::types::{MeshName, Password};
 
 /// What a node shows to be admitted to a mesh.
@@ -65,7 +66,7 @@ impl Credential {
     pub(crate) async fn secret(&self, mesh: &MeshName) -> Result<Secret, StretchError> {
         let stretch = || async {
             let (kind, mesh) = (self.kind.clone(), mesh.clone());
-            let stretched = tokio::task::spawn_blocking(move || match kind {
+            let stretched = aside::run(move || match kind {
                 Kind::Password(password) => Ok((mesh.clone(), Secret::stretch(&mesh, &password)?)),
                 Kind::Open => Ok((mesh.clone(), Secret::open(&mesh))),
             });

@@ -25,7 +25,7 @@ pub use subscriber::{SubscribeBuilder, Subscriber};
 pub use topic::Topic;
 
 #[cfg(feature = "test-util")]
-pub use crate::net::Cable;
+pub use crate::net::{ByteStream, Cable};
 pub use crate::net::{
     JoinError, KeepError, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError, TopicInfo,
 };

@@ -18,7 +18,7 @@ use super::link::{Command, EVENTS_MAX, MeshLink, OUTGOING_MAX, PublisherLink, Pu
 use super::mesh::{MeshState, TOPICS_MAX};
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
-use super::{Slot, unix_ms, unix_us};
+use super::{Slot, aside, unix_ms, unix_us};
 use crate::core::admission::MeshKey;
 use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
@@ -293,7 +293,7 @@ impl Task {
                     };
                     let wanted = before.map_or(incarnation, |tail| incarnation.max(tail.incarnation + 1));
                     let (of_mesh, on_topic) = (name, topic.clone());
-                    let stored = tokio::task::spawn_blocking(move || {
+                    let stored = aside::run(move || {
                         data_dir
                             .next_incarnation(&of_mesh, &on_topic, wanted)
                             .map_err(io::Error::from)

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use libp2p::request_response::OutboundRequestId;
 use tokio::sync::oneshot;
 
-use super::Slot;
+use super::{Slot, aside};
 use super::task::Task;
 use crate::core::catchup::wire::{Request, TopicHeld, read_topics};
 use crate::core::catchup::{Answer, Claim, Question, RequestId};
@@ -239,7 +239,7 @@ impl Task {
             self.listing(slot, id, |listing| listing.waiting += 1);
             self.jobs.spawn(async move {
                 let answer = match own.await {
-                    Ok(read) => tokio::task::spawn_blocking(move || read.open(&context)).await.ok(),
+                    Ok(read) => aside::run(move || read.open(&context)).await.ok(),
                     Err(_) => None,
                 };
                 super::task::Done::ListedPublishers {

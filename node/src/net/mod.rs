@@ -2,6 +2,7 @@
 
 mod announce;
 mod approach;
+pub(crate) mod aside;
 mod behaviour;
 #[cfg(feature = "test-util")]
 mod cable;
@@ -36,6 +37,8 @@ mod streams;
 mod task;
 mod topic;
 mod transport;
+#[cfg(feature = "test-util")]
+mod wire;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -51,6 +54,10 @@ pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
 pub(crate) use link::{Command, KeepLink, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub use listing::{PublisherInfo, TopicInfo};
 pub(crate) use start::{Setup, start};
+#[cfg(feature = "test-util")]
+pub use wire::ByteStream;
+#[cfg(feature = "test-util")]
+pub(crate) use wire::Wire;
 
 /// The clock, in milliseconds since the Unix epoch.
 pub(crate) fn unix_ms() -> u64 {

@@ -6,10 +6,10 @@ use libp2p::PeerId;
 use maille_proto::control::{Farewell, Message, Profile, Swap};
 use maille_proto::encode_control;
 
-use super::Slot;
 use super::event::MeshEvent;
 use super::member;
 use super::task::{Done, Task};
+use super::{Slot, aside};
 use crate::core::liveness;
 use crate::core::neighbours::{Action, Input, Source, Status};
 
@@ -57,7 +57,7 @@ impl Task {
                 };
                 let name = mesh.key.name().clone();
                 let records: Vec<_> = records.iter().map(member::to_wire).collect();
-                self.jobs.spawn_blocking(move || {
+                aside::spawn(&mut self.jobs, move || {
                     if let Err(error) = data_dir.save_peer_cache(&name, &records) {
                         tracing::warn!(%error, "the peer cache could not be saved; this mesh may take longer to find");
                     }

@@ -11,7 +11,7 @@ use super::inlet::{Inlet, Notice};
 use super::listing::Asker;
 use super::streams::incoming;
 use super::task::{Done, Task};
-use super::{Slot, history};
+use super::{Slot, aside, history};
 use crate::core::catchup::wire::{Request, TopicHeld, write_busy, write_topics};
 use crate::core::catchup::{
     Action, Answer, Catchup, Fault, InboundId, Input, Question, RequestId, ResponderAction, ResponderInput, Run,
@@ -163,7 +163,7 @@ impl Task {
             let topic = topic.clone();
             self.jobs.spawn(async move {
                 let answer = match read.await {
-                    Ok(read) => tokio::task::spawn_blocking(move || read.open(&context)).await.ok(),
+                    Ok(read) => aside::run(move || read.open(&context)).await.ok(),
                     Err(error) => {
                         tracing::warn!(%error, "history cannot be read");
                         None
@@ -358,7 +358,7 @@ impl Task {
         };
         let context = mesh.context(&topic);
         // Many signatures: not in the loop.
-        self.jobs.spawn_blocking(move || {
+        aside::spawn(&mut self.jobs, move || {
             let answer = Answer::read(&response, &context)
                 .inspect_err(|error| tracing::debug!(%from, %error, "an answer about the past cannot be read"));
             let answer = answer.ok();
@@ -421,7 +421,7 @@ impl Task {
                 let read = mesh.history.read(&topic, what);
                 self.jobs.spawn(async move {
                     let bytes = match read.await {
-                        Ok(read) => tokio::task::spawn_blocking(move || read.write(&context)).await.ok(),
+                        Ok(read) => aside::run(move || read.write(&context)).await.ok(),
                         Err(error) => {
                             tracing::warn!(%error, "history cannot be read");
                             None

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::event::NodeEvent;
 use super::task::{Done, Task};
-use super::{Slot, member};
+use super::{Slot, aside, member};
 use crate::core::neighbours::{Input, MemberRecord, Source};
 use crate::store::RunFile;
 use crate::types::{BootstrapPeer, MeshName, PeerMultiaddr};
@@ -119,7 +119,7 @@ impl Task {
 
     fn read_cache(&mut self, slot: Slot, name: MeshName) {
         let Some(data_dir) = self.data_dir.clone() else { return };
-        self.jobs.spawn_blocking(move || {
+        aside::spawn(&mut self.jobs, move || {
             let cache = data_dir.peer_cache().into_iter().find(|(mesh, _)| *mesh == name);
             let records = cache
                 .map(|(_, records)| member::all_verified(records))
@@ -216,7 +216,7 @@ impl Task {
 
     fn read_run_files(&mut self) {
         let me = *self.swarm.local_peer_id();
-        self.jobs.spawn_blocking(move || {
+        aside::spawn(&mut self.jobs, move || {
             let others = RunFile::others(&me).unwrap_or_else(|error| {
                 tracing::debug!(%error, "the run files cannot be read");
                 Vec::new()

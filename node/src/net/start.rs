@@ -52,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) heartbeat: Duration,
     #[cfg(feature = "test-util")]
     pub(crate) cable: Option<super::CableEnd>,
+    #[cfg(feature = "test-util")]
+    pub(crate) wire: Option<super::Wire>,
 }
 
 /// Starts a node; returns when every listener stands.

@@ -61,10 +61,13 @@ fn direct(key: &Keypair, counters: &Arc<Counters>) -> Result<Connections, noise:
 #[cfg(feature = "test-util")]
 fn with_memory(named: Connections, setup: &Setup, counters: &Arc<Counters>) -> Result<Connections, noise::Error> {
     use super::cable::Cabled;
+    use super::wire::Wire;
 
-    let cable = setup.cable.clone();
-    let memory = libp2p::core::transport::MemoryTransport::default()
-        .map(move |channel, endpoint| Cabled::new(channel, cable.as_ref(), &endpoint));
+    let (cable, wire) = (setup.cable.clone(), setup.wire.clone());
+    let memory = libp2p::core::transport::MemoryTransport::default().map(move |channel, endpoint| {
+        let cabled = Cabled::new(channel, cable.as_ref(), &endpoint);
+        Wire::carry(wire.as_ref(), Box::new(cabled), &endpoint)
+    });
     let memory = secure(memory, &setup.key, counters)?;
     Ok(memory.or_transport(named).map(|either, _| either.into_inner()).boxed())
 }
