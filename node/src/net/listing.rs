@@ -7,8 +7,8 @@ use libp2p::PeerId;
 use libp2p::request_response::OutboundRequestId;
 use tokio::sync::oneshot;
 
-use super::{Slot, aside};
 use super::task::Task;
+use super::{Slot, aside};
 use crate::core::catchup::wire::{Request, TopicHeld, read_topics};
 use crate::core::catchup::{Answer, Claim, Question, RequestId};
 use crate::types::{Selector, TopicName};
