@@ -100,8 +100,9 @@ async fn stream_over_two(links: &[Proxy; 2], a: &Member, b: &Member) -> (Publish
 }
 
 async fn publish(publisher: &Publisher<String>, numbers: Range<u64>) {
+    // Long, so that frames are most of what travels.
     for n in numbers {
-        publisher.publish(&n.to_string()).await.unwrap();
+        publisher.publish(&format!("{n:0500}")).await.unwrap();
     }
     publisher.flush().await.unwrap();
 }
