@@ -11,7 +11,7 @@ use maille_proto::{
     CATCHUP_FILL_BYTES, CATCHUP_HEAD_BYTES_MAX, CATCHUP_TOPICS_MAX, SIGNATURE_BYTES, decode_frame_body,
 };
 
-use super::unix_us;
+use super::{aside, unix_us};
 use crate::core::catchup::wire::{TopicHeld, write_frames, write_runs};
 use crate::core::catchup::{Answer, Claim, Question, Run};
 use crate::core::stream::{Context, Frame, Tail};
@@ -236,6 +236,20 @@ fn begins_by(wire: &[u8], sequence: u64) -> bool {
     let body = wire.get(SIGNATURE_BYTES..).map(decode_frame_body);
     body.and_then(Result::ok)
         .is_some_and(|body| body.first_sequence <= sequence)
+}
+
+/// Makes something of what is read, away from the loop; nothing, if it cannot be read.
+pub(super) async fn made<T: Send + 'static>(
+    read: impl Future<Output = Result<Read, StoreError>>,
+    make: impl FnOnce(Read) -> T + Send + 'static,
+) -> Option<T> {
+    match read.await {
+        Ok(read) => aside::run(move || make(read)).await.ok(),
+        Err(error) => {
+            tracing::warn!(%error, "history cannot be read");
+            None
+        }
+    }
 }
 
 /// The sequence number after a frame's last record.

@@ -8,7 +8,7 @@ use libp2p::request_response::OutboundRequestId;
 use tokio::sync::oneshot;
 
 use super::task::Task;
-use super::{Slot, aside};
+use super::{Slot, history};
 use crate::core::catchup::wire::{Request, TopicHeld, read_topics};
 use crate::core::catchup::{Answer, Claim, Question, RequestId};
 use crate::types::{Selector, TopicName};
@@ -238,10 +238,7 @@ impl Task {
             let (own, context) = (mesh.history.read(&topic, what.clone()), mesh.context(&topic));
             self.listing(slot, id, |listing| listing.waiting += 1);
             self.jobs.spawn(async move {
-                let answer = match own.await {
-                    Ok(read) => aside::run(move || read.open(&context)).await.ok(),
-                    Err(_) => None,
-                };
+                let answer = history::made(own, move |read| read.open(&context)).await;
                 super::task::Done::ListedPublishers {
                     slot,
                     id,

@@ -162,13 +162,7 @@ impl Task {
             let read = mesh.history.read(topic, what);
             let topic = topic.clone();
             self.jobs.spawn(async move {
-                let answer = match read.await {
-                    Ok(read) => aside::run(move || read.open(&context)).await.ok(),
-                    Err(error) => {
-                        tracing::warn!(%error, "history cannot be read");
-                        None
-                    }
-                };
+                let answer = history::made(read, move |read| read.open(&context)).await;
                 Done::Answered {
                     slot,
                     topic,
@@ -420,13 +414,7 @@ impl Task {
                 let context = mesh.context(&topic);
                 let read = mesh.history.read(&topic, what);
                 self.jobs.spawn(async move {
-                    let bytes = match read.await {
-                        Ok(read) => aside::run(move || read.write(&context)).await.ok(),
-                        Err(error) => {
-                            tracing::warn!(%error, "history cannot be read");
-                            None
-                        }
-                    };
+                    let bytes = history::made(read, move |read| read.write(&context)).await;
                     Done::Served { slot, id, bytes }
                 });
             }

@@ -14,6 +14,7 @@ use super::link::Outgoing;
 use super::task::Task;
 use super::{Slot, gossip, history, unix_us};
 use crate::core::catchup::{self, Run};
+use crate::core::liveness::Liveness;
 use crate::core::stream::{self, Blame, Frame, inbox, outbox};
 use crate::store::Kept;
 use crate::types::TopicName;
@@ -50,18 +51,15 @@ impl Task {
             }
         };
         // Within the doubt that clocks leave, it is passed on.
-        let now_us = unix_us().saturating_add_signed(mesh.liveness.median_offset().unwrap_or_default());
-        if frame
-            .expires_us()
-            .is_some_and(|expires_us| expires_us.saturating_add(EXPIRY_DOUBT_US) < now_us)
-        {
+        let is_over = |expires_us: u64| expires_us.saturating_add(EXPIRY_DOUBT_US) < common_us(&mesh.liveness);
+        if frame.expires_us().is_some_and(is_over) {
             self.counters.frames_expired.add(1);
             return MessageAcceptance::Ignore;
         }
-        let kept = history::kept(&frame);
-        let acceptance = self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from });
         // What this node published is kept already.
-        if matches!(acceptance, MessageAcceptance::Accept) && from != *self.swarm.local_peer_id() {
+        let kept = (from != *self.swarm.local_peer_id()).then(|| history::kept(&frame));
+        let acceptance = self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from });
+        if let (MessageAcceptance::Accept, Some(kept)) = (&acceptance, kept) {
             self.keep(slot, topic, kept);
         }
         acceptance
@@ -108,8 +106,8 @@ impl Task {
                     state.deliver(&Notice::Record(incoming(delivery)));
                 }
                 inbox::Action::Arrived(delivery) => {
-                    let now_us = unix_us().saturating_add_signed(mesh.liveness.median_offset().unwrap_or_default());
-                    let expired = delivery.expires_us.is_some_and(|expires_us| expires_us < now_us);
+                    let is_over = |expires_us: u64| expires_us < common_us(&mesh.liveness);
+                    let expired = delivery.expires_us.is_some_and(is_over);
                     self.counters.records_expired.add(u64::from(expired));
                     let record = incoming(delivery);
                     state
@@ -171,7 +169,7 @@ impl Task {
                 } => {
                     // A subscriber that is far behind has a moment to read: a publisher that is slowed down a little loses
                     // less than a subscriber that misses something.
-                    if !state.held_acks.is_empty() || state.inlets.iter().any(|inlet| inlet.is_crowded()) {
+                    if !state.held_acks.is_empty() || state.is_crowded() {
                         state.held_until.get_or_insert_with(|| Instant::now() + ACK_HOLD);
                         state.held_acks.insert(publisher, (incarnation, next));
                     } else {
@@ -280,7 +278,7 @@ impl Task {
             return;
         };
         let is_due = state.held_until.is_some_and(|until| until <= now);
-        if is_due || !state.inlets.iter().any(|inlet| inlet.is_crowded()) {
+        if is_due || !state.is_crowded() {
             state.held_until = None;
             for (publisher, (incarnation, next)) in state.held_acks.drain() {
                 acknowledge(&mut mesh.acks, topic, publisher, incarnation, next);
@@ -357,6 +355,11 @@ impl Task {
             self.outbox_hears(slot, &topic, [outbox::Input::TimedOut { now_us: unix_us() }]);
         }
     }
+}
+
+/// The clock of a mesh, in microseconds since the Unix epoch: ours, and how far the neighbours' is from it.
+fn common_us(liveness: &Liveness) -> u64 {
+    unix_us().saturating_add_signed(liveness.median_offset().unwrap_or_default())
 }
 
 fn acknowledge(

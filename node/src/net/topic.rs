@@ -141,6 +141,11 @@ impl TopicState {
         inbox.into_iter().chain(outbox).chain(others).min()
     }
 
+    /// Whether a subscriber that wants everything has not read for long.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.inlets.iter().any(Inlet::is_crowded)
+    }
+
     pub(super) fn deliver(&mut self, delivery: &Notice) {
         for inlet in &mut self.inlets {
             inlet.deliver(delivery);
