@@ -48,6 +48,8 @@ pub(super) struct Asker {
     dues: BTreeSet<(Instant, RequestId)>,
     load: BTreeMap<PeerId, usize>,
     paused: BTreeMap<PeerId, Instant>,
+    /// Members whose time for an answer was over, and who have not answered since: they may be gone without a word.
+    mute: BTreeSet<PeerId>,
     next_request: u64,
 }
 
@@ -61,6 +63,7 @@ impl Asker {
             dues: BTreeSet::new(),
             load: BTreeMap::new(),
             paused: BTreeMap::new(),
+            mute: BTreeSet::new(),
             next_request: 0,
         }
     }
@@ -76,6 +79,7 @@ impl Asker {
         self.members = others.take(MEMBERS_MAX).collect();
         let members = &self.members;
         self.paused.retain(|peer, _| members.contains(peer));
+        self.mute.retain(|peer| members.contains(peer));
         before.difference(members).copied().collect()
     }
 
@@ -97,6 +101,11 @@ impl Asker {
             REQUESTS_PEER_MAX
         };
         self.usable(peer) && self.load(peer) < load_max && self.paused.get(peer).is_none_or(|until| *until <= now)
+    }
+
+    /// Whether this peer did not answer of late.
+    pub(super) fn is_mute(&self, peer: &PeerId) -> bool {
+        self.mute.contains(peer)
     }
 
     /// Questions that this peer has to answer.
@@ -133,6 +142,9 @@ impl Asker {
             return None;
         }
         let asked = self.pending.remove(&request)?;
+        if from.is_some() {
+            self.mute.remove(&asked.peer);
+        }
         self.dues.remove(&(asked.due, request));
         if let Some(load) = self.load.get_mut(&asked.peer) {
             *load -= 1;
@@ -152,9 +164,12 @@ impl Asker {
             .take_while(|(due, _)| *due <= now)
             .map(|(_, request)| *request)
             .collect();
-        due.into_iter()
+        let due = due.into_iter();
+        let expired: Vec<(RequestId, Pending)> = due
             .filter_map(|request| self.end(request, None).map(|asked| (request, asked)))
-            .collect()
+            .collect();
+        self.mute.extend(expired.iter().map(|(_, asked)| asked.peer));
+        expired
     }
 
     pub(super) fn pause(&mut self, peer: PeerId, now: Instant) {

@@ -54,12 +54,14 @@ pub use self::{
     machine::{Catchup, SESSIONS_BYTES_MAX},
     newest::LATEST_KEYS_MAX,
     reader::{PIECE_SEQUENCES, PIECES_MAX, RELEASED_MAX, SESSION_BYTES_MAX, SPARE_BYTES_MAX},
-    repair::{HOLES_MAX, REPAIR_WAIT, REPAIRS_ASKING_MAX, REPAIRS_MAX, ROUND_DELAY, ROUNDS},
+    repair::{
+        ASK_ANOTHER, ASKED_AT_ONCE, HOLES_MAX, REPAIR_WAIT, REPAIRS_ASKING_MAX, REPAIRS_MAX, ROUND_DELAY, ROUNDS,
+    },
     responder::{
         InboundId, MEMBER_BYTES_PER_SECOND, QUESTIONS, Responder, ResponderAction, ResponderInput, SERVING_MAX,
         SERVING_MEMBER_MAX, TOTAL_BYTES_PER_SECOND,
     },
-    session::{MEMBERS_SETTLE, MEMBERS_WAIT},
+    session::{HOLES_WAIT, MEMBERS_SETTLE, MEMBERS_WAIT},
 };
 
 /// Sessions of one topic.

@@ -66,6 +66,8 @@ pub(super) struct Around<'a> {
     pub(super) live: &'a BTreeMap<Run, u64>,
     /// What the first frame of a run says of the run before.
     pub(super) links: Links,
+    /// Until then what no member has may still come to one of them.
+    pub(super) patience: Instant,
 }
 
 /// Whether what a run says of the one before is looked into.
@@ -301,7 +303,10 @@ impl Reader {
     /// Whether something was given up, so that more may leave.
     fn fetch(&mut self, owner: &Owner, claims: &Claims, around: &mut Around<'_>, out: &mut Vec<Action>) -> bool {
         let mut given_up = false;
+        // Publishers of which something earlier is still on its way.
+        let mut under_way = BTreeSet::new();
         for (place, piece) in self.pieces.iter_mut().enumerate() {
+            let follows = !under_way.insert(piece.run.publisher);
             if piece.is_asking() || piece.is_done() {
                 continue;
             }
@@ -310,7 +315,7 @@ impl Reader {
             }
             while let Some(hole) = piece.hole(|from, to| next_spare(&self.spare, piece.run, from, to)) {
                 let linked = self.linked.get(&piece.run).is_some_and(|end| hole.start < *end);
-                match choose(piece, &hole, linked, claims, around) {
+                match choose(piece, &hole, Known { linked, follows }, claims, around) {
                     Choice::Ask(peer, sequences) => {
                         let what = Question::Range {
                             run: piece.run,
@@ -342,8 +347,18 @@ enum Choice {
     GiveUp(Range<u64>),
 }
 
+/// What tells that a hole is one, and not just where history begins.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// A later run named this one.
+    linked: bool,
+    /// Something earlier of its publisher is to be read first.
+    follows: bool,
+}
+
 /// Whom to ask for the beginning of a hole: those who claim it, then those who were not asked what they have.
-fn choose(piece: &mut Piece, hole: &Range<u64>, linked: bool, claims: &Claims, around: &mut Around<'_>) -> Choice {
+fn choose(piece: &mut Piece, hole: &Range<u64>, known: Known, claims: &Claims, around: &mut Around<'_>) -> Choice {
+    let Known { linked, follows } = known;
     let (run, at, me) = (piece.run, hole.start, around.asker.me());
     let asker = &*around.asker;
     piece.look_for(at);
@@ -353,7 +368,7 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, linked: bool, claims: &Claims, a
         .map_or(hole.end, |next| next.min(hole.end));
     // Older than all that anybody has: history begins later.
     let is_oldest = claims.next_from(run, 0, |_| true).is_none_or(|first| first > at);
-    if is_oldest && !live && !around.has_begun(&run) {
+    if is_oldest && !live && !follows && !around.has_begun(&run) {
         return Choice::GiveUp(at..to);
     }
     let holders = claims.holders(run, at);
@@ -378,7 +393,8 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, linked: bool, claims: &Claims, a
     }
     if tier.is_empty() {
         // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
-        let round = if linked {
+        let may_come = around.now < around.patience && asker.members().next().is_some();
+        let round = if linked || may_come {
             piece.next_round(around.now)
         } else {
             Round::Never

@@ -13,7 +13,6 @@ use rand::{rngs::StdRng, seq::IteratorRandom as _};
 use super::{
     Action, Question, RequestId, Run,
     asker::{Asker, Owner},
-    piece::{TROUBLE_BUSY, TROUBLE_FAILED},
     spans::Spans,
 };
 use crate::core::stream::Frame;
@@ -21,7 +20,7 @@ use crate::core::stream::Frame;
 /// Runs that are repaired at once; what is missing of others is hopeless at once.
 pub const REPAIRS_MAX: usize = 1_024;
 /// Questions about repairs at once.
-pub const REPAIRS_ASKING_MAX: usize = 16;
+pub const REPAIRS_ASKING_MAX: usize = 64;
 /// Separate holes of one run that are repaired; what is missing beyond is hopeless at once.
 pub const HOLES_MAX: usize = 256;
 /// How long a repair waits for somebody to ask.
@@ -31,8 +30,12 @@ pub const REPAIR_WAIT: Duration = Duration::from_secs(5);
 pub const ROUND_DELAY: Duration = Duration::from_secs(1);
 /// ... so many times in all; within the time for which the live inbox waits.
 pub const ROUNDS: u32 = 4;
-/// Failures after which a member is not asked again for the same.
-const TROUBLE_MAX: u32 = 8;
+/// Who has not answered after this time may be gone without a word: another is asked as well ...
+pub const ASK_ANOTHER: Duration = Duration::from_millis(500);
+/// ... so many at once for the same.
+pub const ASKED_AT_ONCE: usize = 8;
+/// How often a member that says it is busy is asked in one round.
+const BUSY_MAX: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Repair {
@@ -46,10 +49,16 @@ struct Job {
     missing: Spans,
     /// What of it the live inbox waits for: the rest is only said to exist.
     awaited: Spans,
-    asked: Option<RequestId>,
+    /// Who was asked and has not answered.
+    asked: BTreeMap<RequestId, PeerId>,
+    /// Somebody may be asked ...
+    may_ask: bool,
+    /// ... and when that is so again, if nobody answers.
+    ask_another_at: Option<Instant>,
     looked_for: u64,
+    /// Who does not have that, or did not answer, in this round.
     tried: BTreeSet<PeerId>,
-    trouble: BTreeMap<PeerId, u32>,
+    busy: BTreeMap<PeerId, u32>,
     /// Until somebody can be asked.
     patience: Instant,
     /// What nobody had in this round.
@@ -80,10 +89,12 @@ impl Repair {
         let job = self.jobs.entry(run).or_insert_with(|| Job {
             missing: Spans::default(),
             awaited: Spans::default(),
-            asked: None,
+            asked: BTreeMap::new(),
+            may_ask: true,
+            ask_another_at: None,
             looked_for: sequences.start,
             tried: BTreeSet::new(),
-            trouble: BTreeMap::new(),
+            busy: BTreeMap::new(),
             patience: now + REPAIR_WAIT,
             lacking: Spans::default(),
             rounds: 0,
@@ -109,7 +120,7 @@ impl Repair {
         for run in runs {
             let Some(job) = self.jobs.get_mut(&run) else { continue };
             job.begin_round(now);
-            while job.asked.is_none()
+            while job.may_ask
                 && let Some(hole) = job.next_hole()
             {
                 if job.looked_for != hole.start {
@@ -118,7 +129,7 @@ impl Repair {
                 let able: Vec<PeerId> = job.able(asker).collect();
                 let alone = asker.members().next().is_none();
                 if able.is_empty() {
-                    if alone && now < job.patience {
+                    if (alone && now < job.patience) || (job.is_last_round() && !job.asked.is_empty()) {
                         break;
                     }
                     if !alone && job.puts_off(&hole, now) {
@@ -140,7 +151,8 @@ impl Repair {
                 let best = free.filter(|peer| Some(job.rank(peer, &me, asker)) == least);
                 let Some(peer) = best.choose(rng) else { break };
                 let what = Question::Range { run, sequences: hole };
-                job.asked = Some(asker.ask(*peer, Owner::Repair(run), what, now, out));
+                let request = asker.ask(*peer, Owner::Repair(run), what, now, out);
+                job.asking(request, *peer, now);
                 self.asking += 1;
             }
             self.tidy(run);
@@ -173,9 +185,9 @@ impl Repair {
 
     pub(super) fn failed(&mut self, request: RequestId, peer: PeerId, run: Run, busy: bool) {
         if let Some(job) = self.ended(request, run) {
-            let trouble = job.trouble.entry(peer).or_default();
-            *trouble += if busy { TROUBLE_BUSY } else { TROUBLE_FAILED };
-            if *trouble >= TROUBLE_MAX {
+            let times = job.busy.entry(peer).or_default();
+            *times += 1;
+            if !busy || *times >= BUSY_MAX {
                 job.tried.insert(peer);
             }
         }
@@ -185,19 +197,20 @@ impl Repair {
     /// When somebody's patience ends who can ask nobody, or everybody is asked again.
     pub(super) fn next_deadline(&self, asker: &Asker) -> Option<Instant> {
         let alone = asker.members().next().is_none();
-        let waiting = self.jobs.values().filter(|job| job.asked.is_none());
-        let due = |job: &Job| if alone { Some(job.patience) } else { job.round_at };
-        waiting.filter_map(due).min()
+        let due = |job: &Job| {
+            let patience = alone.then_some(job.patience).filter(|_| job.asked.is_empty());
+            let others = [patience, job.round_at, job.ask_another_at];
+            others.into_iter().flatten().min()
+        };
+        self.jobs.values().filter_map(due).min()
     }
 
     fn ended(&mut self, request: RequestId, run: Run) -> Option<&mut Job> {
         // Counted whether or not the job is still wanted.
         self.asking = self.asking.saturating_sub(1);
         let job = self.jobs.get_mut(&run)?;
-        if job.asked != Some(request) {
-            return None;
-        }
-        job.asked = None;
+        job.asked.remove(&request)?;
+        job.may_ask = true;
         Some(job)
     }
 
@@ -209,12 +222,21 @@ impl Repair {
 }
 
 impl Job {
+    fn asking(&mut self, request: RequestId, peer: PeerId, now: Instant) {
+        self.asked.insert(request, peer);
+        self.may_ask = false;
+        self.ask_another_at = (self.asked.len() < ASKED_AT_ONCE).then_some(now + ASK_ANOTHER);
+    }
+
     fn begin_round(&mut self, now: Instant) {
+        if self.ask_another_at.take_if(|at| *at <= now).is_some() {
+            self.may_ask = true;
+        }
         if self.round_at.is_some_and(|at| at <= now) {
             self.round_at = None;
             self.lacking = Spans::default();
             self.tried.clear();
-            self.trouble.clear();
+            self.busy.clear();
         }
     }
 
@@ -225,9 +247,13 @@ impl Job {
         missing.first().cloned()
     }
 
+    fn is_last_round(&self) -> bool {
+        self.rounds >= ROUNDS && self.round_at.is_none()
+    }
+
     /// Leaves a hole for the next round, if it is worth one.
     fn puts_off(&mut self, hole: &Range<u64>, now: Instant) -> bool {
-        if self.awaited.within(hole).is_empty() || (self.rounds >= ROUNDS && self.round_at.is_none()) {
+        if self.awaited.within(hole).is_empty() || self.is_last_round() {
             return false;
         }
         if self.round_at.is_none() {
@@ -241,17 +267,18 @@ impl Job {
     fn look_for(&mut self, sequence: u64) {
         self.looked_for = sequence;
         self.tried.clear();
-        self.trouble.clear();
+        self.busy.clear();
     }
 
     fn able(&self, asker: &Asker) -> impl Iterator<Item = PeerId> {
         let all = std::iter::once(asker.me()).chain(asker.members());
-        all.filter(|peer| !self.tried.contains(peer))
+        let pending = |peer: &PeerId| self.asked.values().any(|asked| asked == peer);
+        all.filter(move |peer| !self.tried.contains(peer) && !pending(peer))
     }
 
-    /// The local store first, then who made least trouble and has least to do.
-    fn rank(&self, peer: &PeerId, me: &PeerId, asker: &Asker) -> (bool, u32, usize) {
-        let trouble = self.trouble.get(peer).copied().unwrap_or(0);
-        (peer != me, trouble, asker.load(peer))
+    /// The local store first, last who did not answer of late, else who is least busy.
+    fn rank(&self, peer: &PeerId, me: &PeerId, asker: &Asker) -> (bool, bool, u32, usize) {
+        let busy = self.busy.get(peer).copied().unwrap_or(0);
+        (peer != me, asker.is_mute(peer), busy, asker.load(peer))
     }
 }

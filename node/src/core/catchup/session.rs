@@ -32,6 +32,8 @@ use crate::{
 pub const MEMBERS_WAIT: Duration = Duration::from_secs(10);
 /// How long it waits for others beside the first.
 pub const MEMBERS_SETTLE: Duration = Duration::from_millis(500);
+/// For how long after its beginning a session asks again for what no member has, but some may still be repairing.
+pub const HOLES_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -55,6 +57,8 @@ pub(super) struct Session {
     unproven: Option<(Run, Range<u64>)>,
     /// There is more to let out at once.
     again: bool,
+    /// Until then all are asked again for what nobody had.
+    patience: Instant,
 }
 
 #[derive(Debug)]
@@ -105,6 +109,7 @@ impl Session {
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
             is_unanswered: true,
+            patience: now + HOLES_WAIT,
             unproven: None,
             again: false,
         }
@@ -263,6 +268,7 @@ impl Session {
                 _ => None,
             },
             live: &self.live,
+            patience: self.patience,
             links: match self.start {
                 _ if surveying => Links::Ignored,
                 Wanted::Latest | Wanted::Nothing => Links::Ignored,

@@ -57,6 +57,10 @@ impl Session {
     }
 
     pub(super) fn end(&mut self, out: &mut Vec<Action>) {
+        // The live inbox goes on with a run whose start nobody had.
+        if let Some((run, sequences)) = self.unproven.take_if(|(run, _)| self.live.contains_key(run)) {
+            out.push(self.gap(run, sequences));
+        }
         let mut reached = std::mem::take(&mut self.proven);
         for (run, next) in &self.live {
             let end = reached.entry(*run).or_default();
