@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 const SEEDS_MIN: u64 = 10;
 /// ... and more while so much time has not passed.
 const TIME: Duration = Duration::from_secs(45);
-/// The aim is that nothing is lost in silence, and that no gap is reported that a neighbour could fill; runs that are asked
-/// for by seed or by number must reach it. They do not yet, in about one record of 10,000: without being asked, not more
-/// than one of so many may be lost, nor reported in vain, so that it gets no worse.
-const KNOWN_SHARE: u64 = 1_000;
+/// The aim is that nothing is lost in silence, and that no gap is reported that somebody could fill; runs that are asked for
+/// by seed or by number must reach it. Not all do yet: of the first 26 seeds, 2 report a gap that others could have filled.
+/// Without being asked, not more than one record of so many may be lost, nor reported in vain, so that it gets no worse.
+const KNOWN_SHARE: u64 = 10_000;
 /// Threads: a seed is one.
 const THREADS: u64 = 2;
 

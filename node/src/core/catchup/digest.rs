@@ -31,6 +31,8 @@ const LOOKS_MAX: usize = 256;
 pub(super) struct Digests {
     offer_at: Option<Instant>,
     look: Option<Look>,
+    /// The next look is at all that is held of publishers that are known.
+    back: bool,
     looked: BTreeMap<PeerId, Instant>,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Digests {
 struct Look {
     peer: PeerId,
     since_us: u64,
+    /// Only publishers that are known matter.
+    back: bool,
     asked: Option<RequestId>,
     claims: Vec<Claim>,
     pages: usize,
@@ -48,6 +52,7 @@ impl Digests {
         Self {
             offer_at: None,
             look: None,
+            back: false,
             looked: BTreeMap::new(),
         }
     }
@@ -83,13 +88,15 @@ impl Digests {
             return;
         }
         self.looked.insert(peer, now);
-        let what = Question::Runs {
-            selector: Selector::Since(since_us),
-            from: None,
-        };
+        // What was sent before this node began to listen, behind a partition, is missed of a publisher that it heard.
+        let back = self.back && since_us > 0;
+        self.back = !self.back;
+        let selector = if back { Selector::All } else { Selector::Since(since_us) };
+        let what = Question::Runs { selector, from: None };
         self.look = Some(Look {
             peer,
             since_us,
+            back,
             asked: Some(asker.ask(peer, Owner::Digest, what, now, out)),
             claims: vec![],
             pages: 1,
@@ -144,7 +151,9 @@ impl Digests {
                 Some(next) => *next,
                 // Of a run that has ended, the live inbox takes nothing.
                 None if newest.is_some_and(|(run, _)| run.incarnation > claim.run.incarnation) => continue,
-                None if claim.newest_us < look.since_us => continue,
+                // It follows a run that is heard.
+                None if newest.is_some() => 0,
+                None if look.back || claim.newest_us < look.since_us => continue,
                 None => claim.from,
             };
             if from < end {

@@ -118,7 +118,7 @@ impl Catchup {
         let others = [
             self.asker.next_deadline(),
             self.digests.next_deadline(),
-            self.repair.next_deadline(&self.asker),
+            self.repair.next_deadline(&self.asker, now),
         ];
         sessions.chain(others.into_iter().flatten()).min()
     }

@@ -169,9 +169,11 @@ impl Reader {
     }
 
     /// When members are asked once more for what none had.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let pieces = self.pieces.iter().filter(|piece| !piece.is_asking());
-        pieces.filter_map(|piece| piece.round_at).min()
+        // One that is due and was not begun waits for something else.
+        let rounds = pieces.filter_map(|piece| piece.round_at);
+        rounds.filter(|at| *at > now).min()
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -195,12 +195,12 @@ impl Repair {
     }
 
     /// When somebody's patience ends who can ask nobody, or everybody is asked again.
-    pub(super) fn next_deadline(&self, asker: &Asker) -> Option<Instant> {
+    pub(super) fn next_deadline(&self, asker: &Asker, now: Instant) -> Option<Instant> {
         let alone = asker.members().next().is_none();
         let due = |job: &Job| {
             let patience = alone.then_some(job.patience).filter(|_| job.asked.is_empty());
             let others = [patience, job.round_at, job.ask_another_at];
-            others.into_iter().flatten().min()
+            others.into_iter().flatten().filter(|at| *at > now).min()
         };
         self.jobs.values().filter_map(due).min()
     }

@@ -133,7 +133,7 @@ impl Session {
             Phase::Gathering { until, settled } => Some(settled.map_or(until, |settled| settled.min(until))),
             _ if self.again && self.room => Some(now),
             // Later than now: what is due was looked at with the last input.
-            Phase::Reading | Phase::Surveying(_) if self.room => self.reader.next_deadline(),
+            Phase::Reading | Phase::Surveying(_) if self.room => self.reader.next_deadline(now),
             _ => None,
         }
     }

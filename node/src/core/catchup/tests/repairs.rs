@@ -135,6 +135,10 @@ fn what_was_sent_before_we_listened_is_not_missed() {
     world.run(10);
     let newest = frames().keys().next_back().unwrap();
     let since_us = frames()[newest][BASE_FRAMES - 1].sent_us;
+    // Every other look is at what is held of publishers that are known.
+    look(&mut world, since_us, vec![]);
+    assert_eq!(world.handed, []);
+    world.run(10);
     look(&mut world, since_us, vec![]);
     assert!(!world.handed.is_empty());
     let sent = |at: &At| {
@@ -142,6 +146,27 @@ fn what_was_sent_before_we_listened_is_not_missed() {
         of_run.find(|frame| frame.sequences().contains(&at.1)).unwrap().sent_us
     };
     assert!(world.handed.iter().all(|at| sent(at) >= since_us), "{:?}", world.handed);
+}
+
+#[test]
+fn what_follows_a_run_that_is_heard_is_missed_whenever_it_was_sent() {
+    let mut world = World::new(1, vec![honest(Holding::all())], Holding::default(), FINE);
+    let run = *frames().keys().next().unwrap();
+    let end = end_of(run, BASE_FRAMES);
+    let ours = vec![(run, end_of(run, BASE_FRAMES - 1))];
+    look(&mut world, u64::MAX, ours.clone());
+    assert_eq!(world.handed, []);
+    world.run(10);
+    look(&mut world, u64::MAX, ours);
+    let of_run = world.handed.iter().filter(|at| at.0 == run).map(|at| at.1);
+    assert_eq!(
+        of_run.collect::<Vec<_>>(),
+        (end_of(run, BASE_FRAMES - 1)..end).collect::<Vec<_>>()
+    );
+    assert!(
+        world.handed.iter().all(|at| at.0.publisher == run.publisher),
+        "others are not known"
+    );
 }
 
 #[test]
