@@ -88,6 +88,11 @@ impl Asker {
         self.members.iter().copied().filter(|peer| !self.banned.contains(peer))
     }
 
+    /// Whether nobody can be asked but this node itself.
+    pub(super) fn is_alone(&self) -> bool {
+        self.members().next().is_none()
+    }
+
     /// Whether this peer can be asked at all, if not now.
     pub(super) fn usable(&self, peer: &PeerId) -> bool {
         *peer == self.me || self.members.contains(peer) && !self.banned.contains(peer)

@@ -395,7 +395,7 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, known: Known, claims: &Claims, a
     }
     if tier.is_empty() {
         // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
-        let may_come = around.now < around.patience && asker.members().next().is_some();
+        let may_come = around.now < around.patience && !asker.is_alone();
         let round = if linked || may_come {
             piece.next_round(around.now)
         } else {

@@ -119,7 +119,7 @@ impl Repair {
         let runs: Vec<Run> = self.jobs.keys().copied().collect();
         for run in runs {
             let Some(job) = self.jobs.get_mut(&run) else { continue };
-            job.begin_round(now);
+            job.advance(now);
             while job.may_ask
                 && let Some(hole) = job.next_hole()
             {
@@ -127,7 +127,7 @@ impl Repair {
                     job.look_for(hole.start);
                 }
                 let able: Vec<PeerId> = job.able(asker).collect();
-                let alone = asker.members().next().is_none();
+                let alone = asker.is_alone();
                 if able.is_empty() {
                     if (alone && now < job.patience) || (job.is_last_round() && !job.asked.is_empty()) {
                         break;
@@ -194,9 +194,9 @@ impl Repair {
         self.tidy(run);
     }
 
-    /// When somebody's patience ends who can ask nobody, or everybody is asked again.
+    /// When somebody's patience ends who can ask nobody, another one is asked, or everybody is asked again.
     pub(super) fn next_deadline(&self, asker: &Asker, now: Instant) -> Option<Instant> {
-        let alone = asker.members().next().is_none();
+        let alone = asker.is_alone();
         let due = |job: &Job| {
             let patience = alone.then_some(job.patience).filter(|_| job.asked.is_empty());
             let others = [patience, job.round_at, job.ask_another_at];
@@ -228,7 +228,8 @@ impl Job {
         self.ask_another_at = (self.asked.len() < ASKED_AT_ONCE).then_some(now + ASK_ANOTHER);
     }
 
-    fn begin_round(&mut self, now: Instant) {
+    /// Lets another one be asked, and begins a round, if it is time.
+    fn advance(&mut self, now: Instant) {
         if self.ask_another_at.take_if(|at| *at <= now).is_some() {
             self.may_ask = true;
         }
