@@ -300,7 +300,7 @@ impl World {
 
     /// A subscriber of a node; its number among them.
     pub(crate) fn subscribe(&mut self, node: usize, start: Start, inbox_max: usize) -> usize {
-        let (now, since_us) = (self.now, self.clock(node));
+        let (now, instant, since_us) = (self.now, self.instant(), self.clock(node));
         let rng = StdRng::seed_from_u64(self.rng.random());
         let state = &mut self.nodes[node];
         let session = (start != Start::Now).then(|| {
@@ -309,7 +309,7 @@ impl World {
         });
         state.readers.push(Reader::new(start.clone(), session, inbox_max, now));
         if state.inbox.is_none() {
-            state.inbox = Some(Inbox::default());
+            state.inbox = Some(Inbox::new(instant));
             state.catchup = Some(Catchup::new(state.id, rng));
             state.since_us = since_us;
             let neighbours = state.neighbours.clone();

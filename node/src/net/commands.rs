@@ -234,7 +234,7 @@ impl Task {
         let Some(state) = state.filter(|state| state.inbox.is_none()) else {
             return;
         };
-        state.inbox = Some(Inbox::default());
+        state.inbox = Some(Inbox::new(Instant::now()));
         state.catchup = Some(Catchup::new(me, StdRng::from_rng(&mut rand::rng())));
         state.since_us = unix_us();
         if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {

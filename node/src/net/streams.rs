@@ -15,7 +15,7 @@ use super::task::Task;
 use super::{Slot, gossip, history, unix_us};
 use crate::core::catchup::{self, Run};
 use crate::core::liveness::Liveness;
-use crate::core::stream::{self, Blame, Frame, inbox, outbox};
+use crate::core::stream::{self, Blame, Frame, SealedFrame, inbox, outbox};
 use crate::store::Kept;
 use crate::types::TopicName;
 
@@ -33,12 +33,9 @@ impl Task {
         let Some(mesh) = self.meshes.get_mut(&slot) else {
             return MessageAcceptance::Ignore;
         };
-        let Some(state) = mesh.topics.get_mut(topic) else {
+        let Some(state) = mesh.topics.get_mut(topic).filter(|state| state.inbox.is_some()) else {
             return MessageAcceptance::Ignore;
         };
-        if state.inbox.is_none() {
-            return MessageAcceptance::Ignore;
-        }
         let frame = match Frame::open(wire, &state.context) {
             Ok(frame) => frame,
             Err(error) => {
@@ -56,10 +53,9 @@ impl Task {
             self.counters.frames_expired.add(1);
             return MessageAcceptance::Ignore;
         }
-        // What this node published is kept already.
-        let kept = (from != *self.swarm.local_peer_id()).then(|| history::kept(&frame));
+        let kept = history::kept(&frame);
         let acceptance = self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer: from });
-        if let (MessageAcceptance::Accept, Some(kept)) = (&acceptance, kept) {
+        if matches!(acceptance, MessageAcceptance::Accept) {
             self.keep(slot, topic, kept);
         }
         acceptance
@@ -239,7 +235,7 @@ impl Task {
                         wire: frame.wire.clone(),
                     };
                     self.keep(slot, topic, kept);
-                    self.gossip(slot, topic, frame.wire);
+                    self.gossip(slot, topic, &frame);
                 }
                 // Sizes were checked before the record was taken, and room before it was asked for.
                 outbox::Action::Refuse { why } => tracing::error!(%why, "a record was not sent"),
@@ -250,10 +246,10 @@ impl Task {
         }
     }
 
-    fn gossip(&mut self, slot: Slot, topic: &TopicName, wire: Bytes) {
+    fn gossip(&mut self, slot: Slot, topic: &TopicName, sealed: &SealedFrame) {
         self.counters.frames_published.add(1);
         if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-            match inner.gossip.publish(gossip::hash(topic), wire.clone()) {
+            match inner.gossip.publish(gossip::hash(topic), sealed.wire.clone()) {
                 // To nobody: the publisher's state says so.
                 Ok(_) | Err(PublishError::NoPeersSubscribedToTopic) => {}
                 Err(error) => {
@@ -262,8 +258,12 @@ impl Task {
                 }
             }
         }
-        let me = *self.swarm.local_peer_id();
-        self.receive(slot, me, topic, wire);
+        let deliverer = *self.swarm.local_peer_id();
+        let state = self.meshes.get(&slot).and_then(|mesh| mesh.topics.get(topic));
+        if state.is_some_and(|state| state.inbox.is_some()) {
+            let frame = sealed.opened();
+            self.inbox_hears(slot, topic, inbox::Input::Received { frame, deliverer });
+        }
     }
 
     /// Sends acknowledgements that waited for a subscriber, whatever it does: it goes.

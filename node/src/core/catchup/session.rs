@@ -32,7 +32,7 @@ use crate::{
 pub const MEMBERS_WAIT: Duration = Duration::from_secs(10);
 /// How long it waits for others beside the first.
 pub const MEMBERS_SETTLE: Duration = Duration::from_millis(500);
-/// For how long after its beginning a session asks again for what no member has, but some may still be repairing.
+/// For how long after it began to read a session asks again for what no member has, but some may still be repairing.
 pub const HOLES_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
@@ -211,11 +211,12 @@ impl Session {
                 _ => {}
             }
         }
-        self.plan(world.out);
+        self.plan(world.now, world.out);
     }
 
     /// All have answered: says what is wanted.
-    fn plan(&mut self, out: &mut Vec<Action>) {
+    fn plan(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.patience = now + HOLES_WAIT;
         let selected: Vec<(Run, Range<u64>)> = self.claims.selected().collect();
         let phase = std::mem::replace(&mut self.phase, Phase::Reading);
         if let Phase::AskingLatest(_, newest) = phase {
@@ -289,10 +290,19 @@ impl Session {
         }
         match std::mem::replace(&mut self.phase, Phase::Comparing) {
             Phase::Surveying(newest) => {
-                for (run, from) in newest.chosen() {
-                    self.reader.want(run, from..self.claims.end(run));
+                let chosen = newest.chosen();
+                let mut begun: Option<PeerId> = None;
+                for (run, range) in self.claims.selected() {
+                    // What comes after a record that was chosen is newer, whether or not anybody showed it.
+                    let follows = begun == Some(run.publisher);
+                    let from = if follows { Some(0) } else { chosen.get(&run).copied() };
+                    if let Some(from) = from {
+                        begun = Some(run.publisher);
+                        self.reader.want(run, from..range.end);
+                    }
                 }
                 self.phase = Phase::Reading;
+                self.patience = world.now + HOLES_WAIT;
                 true
             }
             _ => {

@@ -54,21 +54,31 @@ impl Frame {
     /// # Errors
     /// When an honest forwarder would not have passed it on: [`FrameError::blame`].
     pub fn open(wire: Bytes, context: &Context) -> Result<Self, FrameError> {
+        let (frame, key) = Self::read(wire)?;
+        let (signature, body) = frame
+            .wire
+            .split_first_chunk::<SIGNATURE_BYTES>()
+            .expect("it was just read from behind the signature");
+        VerifyingKey::from_bytes(&key)
+            .map_err(|_| FrameError::Key)?
+            .verify_strict(&context.signed(body), &Signature::from_bytes(signature))
+            .map_err(|_| FrameError::Signature)?;
+        Ok(frame)
+    }
+
+    /// Checks all but the signature.
+    pub(super) fn read(wire: Bytes) -> Result<(Self, [u8; PUBLISHER_BYTES]), FrameError> {
         if wire.len() > FRAME_BYTES_MAX {
             return Err(FrameError::TooLong { bytes: wire.len() });
         }
-        let (signature, body_bytes) = wire
-            .split_first_chunk::<SIGNATURE_BYTES>()
+        let body_bytes = wire
+            .get(SIGNATURE_BYTES..)
             .ok_or(FrameError::TooShort { bytes: wire.len() })?;
         let body = check_body(body_bytes)?;
         let key: [u8; PUBLISHER_BYTES] = body.publisher.as_slice().try_into().map_err(|_| FrameError::Key)?;
         let publisher = peer_of(&key).ok_or(FrameError::Key)?;
-        VerifyingKey::from_bytes(&key)
-            .map_err(|_| FrameError::Key)?
-            .verify_strict(&context.signed(body_bytes), &Signature::from_bytes(signature))
-            .map_err(|_| FrameError::Signature)?;
         let records = body.records.into_iter();
-        Ok(Self {
+        let frame = Self {
             message_id: message_id(&wire),
             publisher,
             incarnation: body.incarnation,
@@ -83,7 +93,8 @@ impl Frame {
                 .map(|Record { key, payload }| (key.map(Bytes::from), Bytes::from(payload)))
                 .collect(),
             wire,
-        })
+        };
+        Ok((frame, key))
     }
 
     /// The sequence numbers of its records.
@@ -142,7 +153,8 @@ impl Frame {
             wire,
             publisher,
             incarnation,
-            sent_us: 0,
+            // An hour after its run began.
+            sent_us: 3_600_000_000,
             content_type: String::new(),
             predecessor: None,
             previous: (sequences.start > 0).then(|| unsigned_hash(sequences.start)),

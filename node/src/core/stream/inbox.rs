@@ -225,6 +225,8 @@ pub struct Counts {
 /// The machine. Time is an argument; there is no randomness in it.
 #[derive(Debug)]
 pub struct Inbox {
+    /// When it began to listen; unless some publishers were forgotten.
+    since: Option<Instant>,
     seen: Seen,
     publishers: Lru<Publisher>,
     /// The deadline of every publisher that has one.
@@ -236,9 +238,12 @@ pub struct Inbox {
     before: Option<BTreeMap<(PeerId, u64), u64>>,
 }
 
-impl Default for Inbox {
-    fn default() -> Self {
+impl Inbox {
+    /// Listens from now on.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
         Self {
+            since: Some(now),
             seen: Seen::default(),
             publishers: Lru::new(PUBLISHERS_MAX),
             deadlines: BTreeSet::new(),
@@ -248,9 +253,7 @@ impl Default for Inbox {
             before: None,
         }
     }
-}
 
-impl Inbox {
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
@@ -412,12 +415,22 @@ impl Inbox {
     }
 
     fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
-        let (id, at) = (frame.publisher, frame.sequences().start);
-        let first = self.before.as_ref().and_then(|before| {
-            let claimed = before.get(&(id, frame.incarnation)).copied().unwrap_or(0);
-            (claimed <= at && at - claimed <= GAP_MAX).then_some(claimed)
-        });
-        self.insert(id, Publisher::met(frame, first, now), now, out);
+        let (id, run, at) = (frame.publisher, frame.incarnation, frame.sequences().start);
+        let is_near = |first: u64| first <= at && at - first <= GAP_MAX;
+        let listened = self.since.map(|since| now.saturating_duration_since(since));
+        let before = self.before.as_ref();
+        let claimed = before.and_then(|before| before.range((id, 0)..=(id, run)).next_back());
+        let is_young = || listened.is_some_and(|listened| age(frame) <= listened);
+        let met = match claimed {
+            Some((&(_, claimed), &next)) if is_near(if claimed == run { next } else { 0 }) => {
+                Publisher::reached(id, claimed, next, now)
+            }
+            None if is_near(0) && (before.is_some() || is_young()) => {
+                Publisher::unheard(id, run_before(frame, listened.unwrap_or_default()), now)
+            }
+            _ => Publisher::met(frame, now),
+        };
+        self.insert(id, met, now, out);
     }
 
     fn insert(&mut self, id: PeerId, met: Publisher, now: Instant, out: &mut Vec<Action>) {
@@ -425,7 +438,7 @@ impl Inbox {
             return;
         };
         // One that is forgotten and comes back must not begin at its start again.
-        self.before = None;
+        (self.before, self.since) = (None, None);
         if let Some(due) = forgotten.registered.take() {
             self.deadlines.remove(&(due, id));
         }
@@ -460,6 +473,20 @@ impl Inbox {
             due.map(|due| self.deadlines.insert((due, id)));
         }
     }
+}
+
+/// How long ago the run of a frame began when it was sent. Its publisher says so by its own clock, right or not: a run is
+/// named after the time when it began. A frame that was long on its way makes its run seem younger than it is.
+fn age(frame: &Frame) -> Duration {
+    let began_us = frame.incarnation.saturating_mul(1_000);
+    Duration::from_micros(frame.sent_us.saturating_sub(began_us))
+}
+
+/// How a run would be named that began so long before the frame was sent, and before its own run.
+fn run_before(frame: &Frame, ago: Duration) -> u64 {
+    let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+    let then = (frame.sent_us / 1_000).saturating_sub(ago_ms);
+    then.min(frame.incarnation.saturating_sub(1))
 }
 
 /// What waits in a reorder buffer, or in all of them.

@@ -21,6 +21,8 @@ pub(super) struct Publisher {
     id: PeerId,
     /// Ascending, never empty. The first is delivered; later ones are kept back until all before them have ended.
     runs: VecDeque<Run>,
+    /// The first run is only there for those that follow it.
+    unheard: bool,
     pacer: Pacer,
     pulse: Pulse,
     /// The deadline that the inbox knows of.
@@ -51,11 +53,19 @@ pub(super) enum Credit {
 }
 
 impl Publisher {
-    /// A publisher met for the first time, by this frame, which is still to be accepted. `first` is where its run begins
-    /// for this node, where that is known.
-    pub(super) fn met(frame: &Frame, first: Option<u64>, now: Instant) -> Self {
-        let reorder = first.map_or_else(|| Reorder::met(frame.sequences().start, now), Reorder::begun);
+    /// A publisher met for the first time, by this frame, which is still to be accepted. What lies before it is history.
+    pub(super) fn met(frame: &Frame, now: Instant) -> Self {
+        let reorder = Reorder::met(frame.sequences().start, now);
         Self::new(frame.publisher, Run::new(frame.incarnation, reorder, now), now)
+    }
+
+    /// A publisher whose runs after this one are wanted from their start, and it had nothing in this one: there may be no
+    /// such run.
+    pub(super) fn unheard(id: PeerId, incarnation: u64, now: Instant) -> Self {
+        Self {
+            unheard: true,
+            ..Self::reached(id, incarnation, 0, now)
+        }
     }
 
     /// A publisher of which everything below this place was heard by another way.
@@ -67,6 +77,7 @@ impl Publisher {
         Self {
             id,
             runs: VecDeque::from([run]),
+            unheard: false,
             pacer: Pacer::default(),
             pulse: Pulse::new(now),
             registered: None,
@@ -76,6 +87,10 @@ impl Publisher {
     /// A run that is still being met begins here: everything below was heard by another way.
     pub(super) fn begin(&mut self, incarnation: u64, next: u64, now: Instant, out: &mut Vec<Action>) {
         let mut released = vec![];
+        if self.unheard && self.runs.iter().any(|run| run.incarnation == incarnation) {
+            self.runs.retain(|run| run.incarnation >= incarnation);
+            self.unheard = false;
+        }
         if let Some(run) = self.runs.front_mut()
             && run.incarnation == incarnation
             && run.reorder.next().is_none()
@@ -125,7 +140,7 @@ impl Publisher {
 
     /// The run of which something is delivered next, and what.
     pub(super) fn position(&self) -> Option<(u64, u64)> {
-        let run = self.runs.front()?;
+        let run = self.runs.get(usize::from(self.unheard))?;
         Some((run.incarnation, run.reorder.position()?))
     }
 
@@ -290,10 +305,12 @@ impl Publisher {
         let mut released = vec![];
         run.reorder.finish(end.map(|end| end.next_sequence), &mut released);
         self.emit(run.incarnation, released, now, out);
-        out.push(Action::Restarted {
-            publisher: self.id,
-            incarnation: following,
-        });
+        if !std::mem::take(&mut self.unheard) {
+            out.push(Action::Restarted {
+                publisher: self.id,
+                incarnation: following,
+            });
+        }
         // The run before was heard, so this one was heard from its start: what is missing there is a gap, not history.
         let mut released = vec![];
         self.runs[0].reorder.begin(0, &mut released);

@@ -14,8 +14,9 @@ use super::frame::Frame;
 /// How long the first frames of a run met in its middle are kept back, in case earlier ones are still under way. What
 /// lies before the first one delivered is history.
 pub const SETTLE: Duration = Duration::from_millis(250);
-/// The same for a run that seems to have begun just now: its very first frames may have missed an overlay that was still
-/// being built, and then come with the gossip of the next heartbeats. They must not be taken for history.
+/// The same for a run with little in it, which may have been opened before anybody listened and used since: its very first
+/// frames may have missed an overlay that was still being built, and then come with the gossip of the next heartbeats. They
+/// must not be taken for history.
 pub const SETTLE_YOUNG: Duration = Duration::from_secs(3);
 /// A run is young while its sequence numbers are below this: a publisher's window.
 pub const YOUNG_SEQUENCES: u64 = 256;

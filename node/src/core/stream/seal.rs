@@ -10,7 +10,7 @@ use maille_proto::{
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::frame::{BodyError, check_body, message_id, peer_of};
+use super::frame::{BodyError, Frame, check_body, message_id, peer_of};
 use crate::types::{MeshName, TopicName};
 
 const LABEL: &[u8] = b"maille 1 frame";
@@ -108,6 +108,15 @@ pub struct SealedFrame {
     pub body_hash: [u8; 32],
     /// The name of the bytes.
     pub message_id: [u8; 16],
+}
+
+impl SealedFrame {
+    /// The frame as its receivers see it. The signature was made here, and is not checked again.
+    #[must_use]
+    pub fn opened(&self) -> Frame {
+        let read = Frame::read(self.wire.clone());
+        read.expect("its body was checked before it was signed").0
+    }
 }
 
 impl Unsigned {

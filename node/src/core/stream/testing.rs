@@ -60,7 +60,7 @@ impl Clocked {
     pub(super) fn new() -> Self {
         let start = Instant::now();
         Self {
-            inbox: Inbox::default(),
+            inbox: Inbox::new(start),
             start,
             now: start,
             done: vec![],

@@ -410,7 +410,7 @@ fn the_last_acknowledgement_of_one_that_left_still_counts() {
 fn from_outbox_to_inboxes_and_back() {
     let now = Instant::now();
     let mut outbox = outbox(None);
-    let mut inboxes: BTreeMap<u32, Inbox> = (1..=3).map(|number| (number, Inbox::default())).collect();
+    let mut inboxes: BTreeMap<u32, Inbox> = (1..=3).map(|number| (number, Inbox::new(now))).collect();
     for number in inboxes.keys() {
         subscribe(&mut outbox, *number, now);
     }
