@@ -88,6 +88,8 @@ impl Digests {
             return;
         }
         self.looked.insert(peer, now);
+        // It may lack something as well; it answers with its own only if it has not looked for a while.
+        out.push(Action::OfferDigest { peer });
         // What was sent before this node began to listen, behind a partition, is missed of a publisher that it heard.
         let back = self.back && since_us > 0;
         self.back = !self.back;

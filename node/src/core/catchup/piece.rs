@@ -12,7 +12,7 @@ use libp2p::PeerId;
 use super::{
     RequestId, Run,
     reader::Read,
-    repair::{ROUND_DELAY, ROUNDS},
+    repair::{ROUNDS, round_delay},
     spans::Spans,
 };
 use crate::core::stream::Frame;
@@ -150,6 +150,11 @@ impl Piece {
         None
     }
 
+    /// Whether something lies before this that is still to leave.
+    pub(super) fn holds_before(&self, sequence: u64) -> bool {
+        self.held.range(..sequence).next().is_some()
+    }
+
     /// Whether this peer does not have what is looked for.
     pub(super) fn is_tried(&self, peer: &PeerId) -> bool {
         self.tried.contains(peer)
@@ -170,7 +175,7 @@ impl Piece {
                 Round::Now
             }
             None if self.rounds < ROUNDS => {
-                self.round_at = Some(now + ROUND_DELAY * 2_u32.pow(self.rounds));
+                self.round_at = Some(now + round_delay(self.rounds));
                 self.rounds += 1;
                 Round::Later
             }

@@ -46,6 +46,16 @@ pub(super) enum Read {
     Hole { run: Run, sequences: Range<u64> },
 }
 
+impl Read {
+    /// Whose records these are, if there are any.
+    fn publisher(&self) -> Option<PeerId> {
+        match self {
+            Read::Frame { frame, .. } => Some(frame.publisher),
+            Read::Hole { .. } => None,
+        }
+    }
+}
+
 /// What a reader needs of the world.
 #[derive(Debug)]
 pub(super) struct Around<'a> {
@@ -212,7 +222,7 @@ impl Reader {
             if full {
                 return true;
             }
-            let given_up = self.fetch(owner, claims, around, out);
+            let given_up = self.fetch(owner, claims, around, read, out);
             if !given_up && before == (read.len(), self.pieces.len()) {
                 return false;
             }
@@ -303,10 +313,17 @@ impl Reader {
     }
 
     /// Whether something was given up, so that more may leave.
-    fn fetch(&mut self, owner: &Owner, claims: &Claims, around: &mut Around<'_>, out: &mut Vec<Action>) -> bool {
+    fn fetch(
+        &mut self,
+        owner: &Owner,
+        claims: &Claims,
+        around: &mut Around<'_>,
+        read: &[Read],
+        out: &mut Vec<Action>,
+    ) -> bool {
         let mut given_up = false;
-        // Publishers of which something earlier is still on its way.
-        let mut under_way = BTreeSet::new();
+        // Publishers of which something earlier just left, or is still on its way.
+        let mut under_way: BTreeSet<PeerId> = read.iter().filter_map(Read::publisher).collect();
         for (place, piece) in self.pieces.iter_mut().enumerate() {
             let follows = !under_way.insert(piece.run.publisher);
             if piece.is_asking() || piece.is_done() {
@@ -317,6 +334,8 @@ impl Reader {
             }
             while let Some(hole) = piece.hole(|from, to| next_spare(&self.spare, piece.run, from, to)) {
                 let linked = self.linked.get(&piece.run).is_some_and(|end| hole.start < *end);
+                let mut kept = self.spare.range((piece.run, 0)..(piece.run, hole.start));
+                let follows = follows || piece.holds_before(hole.start) || kept.next().is_some();
                 match choose(piece, &hole, Known { linked, follows }, claims, around) {
                     Choice::Ask(peer, sequences) => {
                         let what = Question::Range {
@@ -354,7 +373,7 @@ enum Choice {
 struct Known {
     /// A later run named this one.
     linked: bool,
-    /// Something earlier of its publisher is to be read first.
+    /// Something earlier of its publisher was just read, is held, or is to be read first.
     follows: bool,
 }
 

@@ -26,10 +26,17 @@ pub const HOLES_MAX: usize = 256;
 /// How long a repair waits for somebody to ask.
 pub const REPAIR_WAIT: Duration = Duration::from_secs(5);
 /// Nobody has it now, but others may be repairing it too, and a link to those who have it may still come: all are asked
-/// again after this time, and whenever it has doubled ...
-pub const ROUND_DELAY: Duration = Duration::from_secs(1);
-/// ... so many times in all; within the time for which the live inbox waits.
-pub const ROUNDS: u32 = 4;
+/// again after this time, whenever it has doubled, up to a longest time ...
+const ROUND_DELAY: Duration = Duration::from_secs(1);
+const ROUND_DELAY_MAX: Duration = Duration::from_secs(16);
+/// ... so many times in all: after 1, 2, 4, 8, 16 and 16 s. The live inbox waits for longer than that, and in less than that
+/// a neighbour that is gone without a word is given up and others are met.
+pub const ROUNDS: u32 = 6;
+/// How long after the round before all are asked again.
+pub(super) fn round_delay(rounds: u32) -> Duration {
+    ROUND_DELAY_MAX.min(ROUND_DELAY * 2_u32.saturating_pow(rounds))
+}
+
 /// Who has not answered after this time may be gone without a word: another is asked as well ...
 pub const ASK_ANOTHER: Duration = Duration::from_millis(500);
 /// ... so many at once for the same.
@@ -102,6 +109,8 @@ impl Repair {
         });
         job.missing.insert(sequences.clone());
         if awaited {
+            // Members that lack what was asked for earlier may have this.
+            job.rounds = 0;
             job.awaited.insert(sequences);
         }
     }
@@ -258,7 +267,7 @@ impl Job {
             return false;
         }
         if self.round_at.is_none() {
-            self.round_at = Some(now + ROUND_DELAY * 2_u32.pow(self.rounds));
+            self.round_at = Some(now + round_delay(self.rounds));
             self.rounds += 1;
         }
         self.lacking.insert(hole.clone());

@@ -58,11 +58,11 @@ fn what_fills_by_itself_is_withdrawn() {
     let mut world = World::new(1, vec![honest(Holding::default())], Holding::default(), FINE);
     world.give(Input::Missing { run, sequences: 3..9 });
     world.give(Input::Withdrawn { run, sequences: 3..6 });
-    world.run(20);
+    world.run(60);
     assert_eq!(world.hopeless, [(run, 6..9)]);
     world.give(Input::Missing { run, sequences: 20..30 });
     world.give(Input::Withdrawn { run, sequences: 20..30 });
-    world.run(20);
+    world.run(60);
     assert_eq!(world.hopeless, [(run, 6..9)]);
     assert_eq!(world.catchup.pending(), 0);
 }
