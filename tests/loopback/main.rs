@@ -18,6 +18,7 @@ mod refusal;
 mod secrets;
 mod secrets_in_memory;
 mod small_commands;
+mod stalled;
 mod tickers;
 mod tickets;
 mod two_terminals;

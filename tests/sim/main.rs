@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 const SEEDS_MIN: u64 = 10;
 /// ... and more while so much time has not passed.
 const TIME: Duration = Duration::from_secs(45);
-/// The aim is that nothing is lost in silence, and that no gap is reported that somebody could fill; runs that are asked for
-/// by seed or by number must reach it. Not all do yet: of the first 26 seeds, 2 report a gap that others could have filled.
-/// Without being asked, not more than one record of so many may be lost, nor reported in vain, so that it gets no worse.
-const KNOWN_SHARE: u64 = 10_000;
+/// Nothing is lost in silence, ever. No gap should be reported either that somebody far away could fill; for whom a cut
+/// lasts longer than repair does, it may be: of the first 90 seeds that happened in one, to one reader. Not more than one
+/// record of so many.
+const FALSE_GAP_SHARE: u64 = 100_000;
 /// Threads: a seed is one.
 const THREADS: u64 = 2;
 
@@ -71,7 +71,7 @@ fn hardships(seed: u64) -> Sums {
         begun.elapsed().as_secs_f64(),
         verdict.digest,
     );
-    for fault in verdict.faults.iter().take(10) {
+    for fault in verdict.faults.iter().chain(&verdict.in_vain).take(10) {
         eprintln!("  {fault}");
     }
     Sums {
@@ -83,7 +83,7 @@ fn hardships(seed: u64) -> Sums {
 }
 
 #[test]
-fn next_to_nothing_is_lost_in_silence() {
+fn nothing_is_lost_in_silence() {
     let (seed, seeds) = (number("MAILLE_SEED"), number("MAILLE_SEEDS"));
     let first = seed.unwrap_or(1);
     let (count, time) = match (seed, seeds) {
@@ -108,11 +108,11 @@ fn next_to_nothing_is_lost_in_silence() {
             .map(|thread| thread.join().expect("a seed panicked"));
         joined.flatten().collect()
     });
-    let failed: Vec<u64> = results
-        .iter()
-        .filter(|(_, sums)| sums.faults + sums.false_gaps > 0)
-        .map(|(seed, _)| *seed)
-        .collect();
+    let of = |which: fn(&Sums) -> bool| {
+        let seeds = results.iter().filter(|(_, sums)| which(sums));
+        seeds.map(|(seed, _)| *seed).collect::<Vec<u64>>()
+    };
+    let (failed, gaps) = (of(|sums| sums.faults > 0), of(|sums| sums.false_gaps > 0));
     let all = results.iter().fold(Sums::default(), |all, (_, sums)| Sums {
         records: all.records + sums.records,
         silent: all.silent + sums.silent,
@@ -120,15 +120,14 @@ fn next_to_nothing_is_lost_in_silence() {
         faults: all.faults + sums.faults,
     });
     eprintln!(
-        "{} seeds of {} nodes in {:.0} s, {} of them with faults: {all:?}",
+        "{} seeds of {} nodes in {:.0} s: {all:?}; with gaps that others could fill: {gaps:?}",
         results.len(),
         hardships::NODES,
         begun.elapsed().as_secs_f64(),
-        failed.len()
     );
-    if seed.or(seeds).is_some() {
-        assert!(failed.is_empty(), "seeds {failed:?}: MAILLE_SEED=… runs one again");
-    }
-    assert!(all.silent * KNOWN_SHARE <= all.records, "{all:?}: seeds {failed:?}");
-    assert!(all.false_gaps * KNOWN_SHARE <= all.records, "{all:?}: seeds {failed:?}");
+    assert!(failed.is_empty(), "seeds {failed:?}: MAILLE_SEED=… runs one again");
+    assert!(
+        all.false_gaps * FALSE_GAP_SHARE <= all.records,
+        "{all:?}: seeds {gaps:?}"
+    );
 }

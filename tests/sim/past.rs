@@ -92,16 +92,20 @@ impl World {
                 session,
                 reached,
                 claimed,
+                others_are_new,
                 since_us,
             } => {
                 let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
                 let input = inbox::Input::Reached {
                     reached: reached.iter().map(place).collect(),
-                    claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
+                    claimed: claimed.iter().map(place).collect(),
+                    others_are_new,
                 };
                 let state = &mut self.nodes[node];
                 state.since_us = since_us.map_or(state.since_us, |since_us| since_us.min(state.since_us));
-                self.reader(node, session)?.go_live(reached);
+                if let Some(reader) = self.reader(node, session) {
+                    reader.go_live(reached);
+                }
                 self.inbox_hears(node, input);
             }
             Action::Hand { frame, from } => {

@@ -37,6 +37,8 @@ pub(crate) struct Verdict {
     pub(crate) late: u64,
     /// What was wrong, in words.
     pub(crate) faults: Vec<String>,
+    /// What was reported as missing while a neighbour held it, in words.
+    pub(crate) in_vain: Vec<String>,
     /// The same in every run of one seed.
     pub(crate) digest: u64,
 }
@@ -85,11 +87,12 @@ impl World {
                     reader.start,
                     reader.joined / SECOND
                 );
-                let before = verdict.faults.len();
+                let (before, in_vain) = (verdict.faults.len(), verdict.in_vain.len());
                 self.judge(node, reader, &held, &mut verdict);
                 let faults = reader.diary.faults.iter().cloned();
                 verdict.faults.extend(faults);
-                for fault in &mut verdict.faults[before..] {
+                let faults = verdict.faults[before..].iter_mut();
+                for fault in faults.chain(&mut verdict.in_vain[in_vain..]) {
                     fault.insert_str(0, &format!("{name}: "));
                 }
                 verdict.readers += 1;
@@ -142,7 +145,7 @@ impl World {
                 if false_gaps > 0 {
                     let fault =
                         format!("{run:?}: {part:?} reported as missing, {false_gaps} of them held by a neighbour");
-                    verdict.faults.push(fault);
+                    verdict.in_vain.push(fault);
                 }
             }
             for lost in silent {

@@ -303,11 +303,12 @@ impl World {
         let (now, instant, since_us) = (self.now, self.instant(), self.clock(node));
         let rng = StdRng::seed_from_u64(self.rng.random());
         let state = &mut self.nodes[node];
-        let session = (start != Start::Now).then(|| {
-            state.sessions += 1;
-            catchup::SessionId(state.sessions)
-        });
-        state.readers.push(Reader::new(start.clone(), session, inbox_max, now));
+        state.sessions += 1;
+        let (session, is_first) = (catchup::SessionId(state.sessions), state.inbox.is_none());
+        let with_past = (start != Start::Now).then_some(session);
+        state
+            .readers
+            .push(Reader::new(start.clone(), with_past, inbox_max, now));
         if state.inbox.is_none() {
             state.inbox = Some(Inbox::new(instant));
             state.catchup = Some(Catchup::new(state.id, rng));
@@ -318,7 +319,7 @@ impl World {
                 self.subscription_known(neighbour, node);
             }
         }
-        if let Some(session) = session {
+        if with_past.is_some() || is_first {
             self.catchup_hears(node, catchup::Input::Begin { session, start });
         }
         self.rearm(node);

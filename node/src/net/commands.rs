@@ -216,12 +216,14 @@ impl Task {
         let state = self
             .topic(slot, topic)
             .ok_or(SubscribeError::TooManyTopics { topics_max: TOPICS_MAX })?;
-        let session = (start != Start::Now).then(|| state.next_session());
-        let (inlet, link) = new_inbox(filter, delivery, session, room);
+        let (session, is_first) = (state.next_session(), state.inbox.is_none());
+        let with_past = (start != Start::Now).then_some(session);
+        let (inlet, link) = new_inbox(filter, delivery, with_past, room);
         state.inlets.push(inlet);
         self.listen(slot, topic);
         self.set_hurry(slot, topic);
-        if let Some(session) = session {
+        // Where runs stand that are not met yet is asked once, also for those who only want what is new.
+        if with_past.is_some() || is_first {
             self.catchup_hears(slot, topic, catchup::Input::Begin { session, start });
         }
         Ok(link)

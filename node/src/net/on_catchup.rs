@@ -107,17 +107,21 @@ impl Task {
                 session,
                 reached,
                 claimed,
+                others_are_new,
                 since_us,
             } => {
                 let place = |(run, next): &(Run, u64)| (run.publisher, run.incarnation, *next);
                 let input = inbox::Input::Reached {
                     reached: reached.iter().map(place).collect(),
-                    claimed: claimed.map(|claimed| claimed.iter().map(place).collect()),
+                    claimed: claimed.iter().map(place).collect(),
+                    others_are_new,
                 };
                 let state = self.meshes.get_mut(&slot)?.topics.get_mut(topic)?;
                 state.since_us = since_us.map_or(state.since_us, |since_us| since_us.min(state.since_us));
-                // First, for the inbox may have what comes next.
-                self.inlet(slot, topic, session)?.go_live(reached);
+                // First, for the inbox may have what comes next. Who begins now is not kept waiting, and has no session.
+                if let Some(inlet) = self.inlet(slot, topic, session) {
+                    inlet.go_live(reached);
+                }
                 self.inbox_hears(slot, topic, input);
             }
             Action::Hand { frame, from } => {

@@ -81,7 +81,7 @@ pub(super) struct TopicState {
     pub(super) kept: bool,
     /// The session that fetches what it held before this node kept it.
     pub(super) backfill: Option<SessionId>,
-    /// The number of the last subscriber with history.
+    /// The number of the last subscriber.
     sessions: u64,
     pub(super) publishing: Option<Publishing>,
     /// Publishers whose incarnation is being stored.
@@ -115,7 +115,7 @@ impl TopicState {
         }
     }
 
-    /// A number for one more subscriber with history.
+    /// A number for one more subscriber.
     pub(super) fn next_session(&mut self) -> SessionId {
         self.sessions += 1;
         SessionId(self.sessions)

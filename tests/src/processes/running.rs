@@ -30,6 +30,8 @@ fn writer(mut stdin: ChildStdin) -> Sender<Vec<u8>> {
 struct Read {
     lines: Vec<Vec<u8>>,
     ended: bool,
+    /// Nothing is read for now.
+    paused: bool,
 }
 
 /// A stream that a thread reads.
@@ -44,6 +46,7 @@ impl Stream {
             let mut source = BufReader::new(source);
             let (read, changed) = &*writing.0;
             loop {
+                drop(changed.wait_while(read.lock().unwrap(), |read| read.paused).unwrap());
                 let mut line = Vec::new();
                 let ended = !matches!(source.read_until(b'\n', &mut line), Ok(bytes) if bytes > 0);
                 if line.last() == Some(&b'\n') {
@@ -61,6 +64,12 @@ impl Stream {
             }
         });
         stream
+    }
+
+    fn pause(&self, paused: bool) {
+        let (read, changed) = &*self.0;
+        read.lock().unwrap().paused = paused;
+        changed.notify_all();
     }
 
     /// Waits until `look` finds something in the lines; `None` when they ended, or the time is up.
@@ -204,6 +213,24 @@ impl Running {
                 "{lines} of {count} lines on standard output within {deadline:?}"
             ));
         }
+    }
+
+    /// Reads nothing more of standard output, but for a line that is awaited already: the process writes into a pipe that
+    /// nobody empties. Or goes on.
+    pub fn pause_reading(&self, paused: bool) {
+        self.stdout.pause(paused);
+    }
+
+    /// Bytes of memory that it occupies now.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = kilobytes.and_then(|rest| rest.trim().strip_suffix("kB"));
+        kilobytes.unwrap().trim().parse::<u64>().unwrap() * 1_024
     }
 
     /// The lines of standard output so far.

@@ -215,9 +215,10 @@ pub enum Action {
         /// Per run, the next sequence number it should hear; records below were delivered or reported. Records of earlier
         /// runs of the publisher were too.
         reached: Vec<(Run, u64)>,
-        /// Where runs end of which nothing was chosen. Only claims: no record is to be lost for them. `None` if runs that
-        /// are met later may be older ones: nobody told of those that there are.
-        claimed: Option<Vec<(Run, u64)>>,
+        /// Where runs end of which nothing was chosen. Only claims: no record is to be lost for them.
+        claimed: Vec<(Run, u64)>,
+        /// Runs that are met later and named nowhere here are not older ones that nobody told of.
+        others_are_new: bool,
         /// Runs of which something was sent since then are missed if they are not heard: microseconds since the Unix epoch.
         since_us: Option<u64>,
     },

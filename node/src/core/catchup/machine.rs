@@ -67,7 +67,8 @@ impl Catchup {
                     out.push(Action::CaughtUp {
                         session,
                         reached: vec![],
-                        claimed: None,
+                        claimed: vec![],
+                        others_are_new: false,
                         since_us: None,
                     });
                 }

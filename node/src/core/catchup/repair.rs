@@ -28,10 +28,10 @@ pub const REPAIR_WAIT: Duration = Duration::from_secs(5);
 /// Nobody has it now, but others may be repairing it too, and a link to those who have it may still come: all are asked
 /// again after this time, whenever it has doubled, up to a longest time ...
 const ROUND_DELAY: Duration = Duration::from_secs(1);
-const ROUND_DELAY_MAX: Duration = Duration::from_secs(16);
-/// ... so many times in all: after 1, 2, 4, 8, 16 and 16 s. The live inbox waits for longer than that, and in less than that
+const ROUND_DELAY_MAX: Duration = Duration::from_secs(8);
+/// ... so many times in all: after 1, 2, 4 and five times 8 s. The live inbox waits for longer than that, and in less than that
 /// a neighbour that is gone without a word is given up and others are met.
-pub const ROUNDS: u32 = 6;
+pub const ROUNDS: u32 = 8;
 /// How long after the round before all are asked again.
 pub(super) fn round_delay(rounds: u32) -> Duration {
     ROUND_DELAY_MAX.min(ROUND_DELAY * 2_u32.saturating_pow(rounds))

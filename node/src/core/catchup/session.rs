@@ -148,10 +148,6 @@ impl Session {
                         *settled = Some(world.now + MEMBERS_SETTLE);
                     }
                     let due = settled.map_or(*until, |settled| settled.min(*until));
-                    if matches!(self.start, Wanted::Nothing) {
-                        self.end(world.out);
-                        return;
-                    }
                     if members < ASKED_MEMBERS && world.now < due {
                         return;
                     }
@@ -208,6 +204,8 @@ impl Session {
                     self.phase = Phase::AskingLatest(inquiry, NewestOfKeys::default());
                     return;
                 }
+                // It was only to know what is history.
+                Wanted::Nothing => return self.end(world.out),
                 _ => {}
             }
         }

@@ -59,13 +59,14 @@ pub enum Input {
         /// Which ones.
         sequences: Range<u64>,
     },
-    /// A subscriber has the past and hears what arrives from now on, in each run from the place that it reached. A run that
-    /// is met later and named here by nobody began later too, or nobody knew of it: it is wanted from its start.
+    /// A subscriber has the past and hears what arrives from now on, in each run from the place that it reached.
     Reached {
         /// Publisher, run, and what is next: everything below was delivered, or reported.
         reached: Vec<(PeerId, u64, u64)>,
-        /// The same as members claim it, of runs of which nothing was wanted; `None` if nobody was asked.
-        claimed: Option<Vec<(PeerId, u64, u64)>>,
+        /// The same as members claim it, of runs of which nothing was wanted.
+        claimed: Vec<(PeerId, u64, u64)>,
+        /// A run that is met later and is not named here began later too, or nobody knew of it: it is wanted from its start.
+        others_are_new: bool,
     },
     /// This node is about to unsubscribe: what arrived is acknowledged now or never.
     Leaving,
@@ -234,8 +235,10 @@ pub struct Inbox {
     held: Load,
     counts: Counts,
     hurried: bool,
-    /// What members say that there was before: unless nobody asked, or some publishers were forgotten.
-    before: Option<BTreeMap<(PeerId, u64), u64>>,
+    /// What members say that there was before, of runs that were not met yet.
+    before: BTreeMap<(PeerId, u64), u64>,
+    /// What is not named there began later.
+    others_are_new: bool,
 }
 
 impl Inbox {
@@ -250,7 +253,8 @@ impl Inbox {
             held: Load::default(),
             counts: Counts::default(),
             hurried: false,
-            before: None,
+            before: BTreeMap::new(),
+            others_are_new: false,
         }
     }
 
@@ -263,7 +267,14 @@ impl Inbox {
                 incarnation,
                 sequences,
             } => self.update(publisher, |publisher| publisher.lose(incarnation, sequences, now, out)),
-            Input::Reached { reached, claimed } => self.reached(reached, claimed, now, out),
+            Input::Reached {
+                reached,
+                claimed,
+                others_are_new,
+            } => {
+                self.claimed(claimed, others_are_new, now, out);
+                self.reached(reached, now, out);
+            }
             Input::Leaving => self.leaving(now, out),
             Input::TimedOut => self.timed_out(now, out),
         }
@@ -388,21 +399,24 @@ impl Inbox {
         }
     }
 
-    fn reached(
-        &mut self,
-        mut reached: Vec<(PeerId, u64, u64)>,
-        claimed: Option<Vec<(PeerId, u64, u64)>>,
-        now: Instant,
-        out: &mut Vec<Action>,
-    ) {
-        if let Some(claimed) = claimed {
-            let before = self.before.get_or_insert_default();
-            for (id, incarnation, next) in claimed {
-                if before.len() < CLAIMED_MAX {
-                    before.entry((id, incarnation)).or_insert(next);
+    fn claimed(&mut self, claimed: Vec<(PeerId, u64, u64)>, others_are_new: bool, now: Instant, out: &mut Vec<Action>) {
+        self.others_are_new |= others_are_new;
+        for (id, incarnation, next) in claimed {
+            let met = self.publishers.peek(&id).map(Publisher::position);
+            match met {
+                Some(Some((run, at))) if run == incarnation && is_near(next, at) => {
+                    self.update(id, |publisher| publisher.begin(incarnation, next, now, out));
                 }
+                Some(_) => {}
+                None if self.before.len() < CLAIMED_MAX => {
+                    self.before.entry((id, incarnation)).or_insert(next);
+                }
+                None => self.others_are_new = false,
             }
         }
+    }
+
+    fn reached(&mut self, mut reached: Vec<(PeerId, u64, u64)>, now: Instant, out: &mut Vec<Action>) {
         // Of each publisher the latest run.
         reached.sort_unstable();
         for (id, incarnation, next) in reached.into_iter().rev() {
@@ -416,16 +430,14 @@ impl Inbox {
 
     fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
         let (id, run, at) = (frame.publisher, frame.incarnation, frame.sequences().start);
-        let is_near = |first: u64| first <= at && at - first <= GAP_MAX;
         let listened = self.since.map(|since| now.saturating_duration_since(since));
-        let before = self.before.as_ref();
-        let claimed = before.and_then(|before| before.range((id, 0)..=(id, run)).next_back());
+        let claimed = self.before.range((id, 0)..=(id, run)).next_back();
         let is_young = || listened.is_some_and(|listened| age(frame) <= listened);
         let met = match claimed {
-            Some((&(_, claimed), &next)) if is_near(if claimed == run { next } else { 0 }) => {
+            Some((&(_, claimed), &next)) if is_near(if claimed == run { next } else { 0 }, at) => {
                 Publisher::reached(id, claimed, next, now)
             }
-            None if is_near(0) && (before.is_some() || is_young()) => {
+            None if is_near(0, at) && (self.others_are_new || is_young()) => {
                 Publisher::unheard(id, run_before(frame, listened.unwrap_or_default()), now)
             }
             _ => Publisher::met(frame, now),
@@ -438,7 +450,8 @@ impl Inbox {
             return;
         };
         // One that is forgotten and comes back must not begin at its start again.
-        (self.before, self.since) = (None, None);
+        (self.since, self.others_are_new) = (None, false);
+        self.before.clear();
         if let Some(due) = forgotten.registered.take() {
             self.deadlines.remove(&(due, id));
         }
@@ -473,6 +486,11 @@ impl Inbox {
             due.map(|due| self.deadlines.insert((due, id)));
         }
     }
+}
+
+/// Whether records from `first` to what came are worth waiting for.
+fn is_near(first: u64, came: u64) -> bool {
+    first <= came && came - first <= GAP_MAX
 }
 
 /// How long ago the run of a frame began when it was sent. Its publisher says so by its own clock, right or not: a run is

@@ -77,7 +77,8 @@ impl Session {
                 *end = next.sequence.max(*end);
             }
         }
-        let is_told = match self.start {
+        let others_are_new = match self.start {
+            // A neighbour that is new as well knows no more.
             Wanted::Nothing => false,
             // Who wants only the newest does not want all of a run that nobody told of.
             Wanted::Last(_) | Wanted::Latest => !self.is_unanswered,
@@ -87,7 +88,8 @@ impl Session {
         let unheard = unheard.map(|(run, end)| (*run, *end)).collect();
         out.push(Action::CaughtUp {
             session: self.id,
-            claimed: is_told.then_some(unheard),
+            claimed: unheard,
+            others_are_new,
             since_us: match self.start {
                 Wanted::All | Wanted::After(_) => Some(0),
                 Wanted::Since(us) => Some(us),

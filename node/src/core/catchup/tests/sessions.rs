@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     peer, seeds,
-    world::{At, FINE, Holding, Member, STORM, World, end_of, frames, newest_of_keys, newest_records},
+    world::{At, BASE_FRAMES, FINE, Holding, Member, STORM, World, end_of, frames, newest_of_keys, newest_records},
 };
 use crate::{
     core::catchup::{Input, Run, SessionId, newest::run_of},
@@ -258,12 +258,22 @@ fn who_is_alone_gets_what_it_has_itself() {
 }
 
 #[test]
-fn now_needs_nobody() {
-    let mut world = World::new(1, vec![], Holding::all(), FINE);
+fn now_learns_what_is_history_and_reads_none_of_it() {
+    let mut world = World::new(1, vec![honest(Holding::all())], Holding::default(), FINE);
     world.give(Input::Begin {
         session: SESSION,
         start: Start::Now,
     });
+    world.run(5);
     assert_eq!((world.caught_up, world.unanswered), (Some(vec![]), false));
-    assert_eq!(world.asked, []);
+    let ends: Vec<_> = frames().keys().map(|run| (*run, end_of(*run, BASE_FRAMES))).collect();
+    assert_eq!((world.claimed, world.delivered, world.gaps), (ends, vec![], vec![]));
+
+    let mut alone = World::new(1, vec![], Holding::default(), FINE);
+    alone.give(Input::Begin {
+        session: SESSION,
+        start: Start::Now,
+    });
+    alone.run(11);
+    assert_eq!((alone.caught_up, alone.claimed), (Some(vec![]), vec![]));
 }

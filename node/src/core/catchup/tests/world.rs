@@ -279,6 +279,7 @@ pub(super) struct World {
     pub(super) heads_asked: usize,
     pub(super) unanswered: bool,
     pub(super) caught_up: Option<Vec<(Run, u64)>>,
+    pub(super) claimed: Vec<(Run, u64)>,
     /// Runs whose last frames come through the live inbox before the first comparison.
     pub(super) live: BTreeSet<Run>,
     /// Who told what it holds.
@@ -311,6 +312,7 @@ impl World {
             heads_asked: 0,
             unanswered: false,
             caught_up: None,
+            claimed: vec![],
             live: BTreeSet::new(),
             told: BTreeSet::new(),
             withheld: BTreeSet::new(),
@@ -393,9 +395,9 @@ impl World {
                 assert!(!sequences.is_empty());
                 self.gaps.push((run, sequences));
             }
-            Action::CaughtUp { reached, .. } => {
+            Action::CaughtUp { reached, claimed, .. } => {
                 assert!(self.caught_up.is_none(), "caught up twice");
-                self.caught_up = Some(reached);
+                (self.caught_up, self.claimed) = (Some(reached), claimed);
             }
             Action::Unanswered { .. } => self.unanswered = true,
             Action::Compare { session } => self.compare(session),

@@ -146,7 +146,8 @@ fn runs_that_came_and_went_unheard_are_wanted_too() {
     clocked.receive(7_000, young(3_000, 1), peer(RELAY));
     clocked.give(Input::Reached {
         reached: vec![(peer(1), 3_000, 1)],
-        claimed: None,
+        claimed: vec![],
+        others_are_new: false,
     });
     assert_eq!(story(&mut clocked), "d3000.1");
 }
@@ -226,8 +227,11 @@ fn repairs(clocked: &Clocked) -> Vec<(u64, u64, u64)> {
 fn a_caught_up_subscriber_goes_on_where_it_stands() {
     let mut clocked = Clocked::new();
     let reached = vec![(peer(1), 5, 3)];
-    let claimed = Some(vec![(peer(2), 5, 10)]);
-    clocked.give(Input::Reached { reached, claimed });
+    clocked.give(Input::Reached {
+        reached,
+        claimed: vec![(peer(2), 5, 10)],
+        others_are_new: true,
+    });
     // The frame after its place is lost: the next one must not be taken for the first.
     clocked.receive(1_000, frame(5, 4), peer(RELAY));
     clocked.run_to(1_500);
