@@ -2,7 +2,7 @@
 //! Not several topics, not repair from history, and not the fan-out to several local subscribers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -12,12 +12,14 @@ use libp2p::PeerId;
 
 pub use super::{
     ack::{ACK_DELAY, ACK_FRAMES},
+    before::CLAIMED_MAX,
     reorder::{
         GAP_MAX, GAP_TIMEOUT, HELD_BYTES_MAX, HELD_FRAMES_MAX, LOST_MAX, REPAIR_DELAY, SETTLE, SETTLE_YOUNG,
         YOUNG_SEQUENCES,
     },
 };
 use super::{
+    before::{Before, Wanted, is_near},
     frame::Frame,
     lru::Lru,
     publisher::{Credit, Publisher},
@@ -30,8 +32,6 @@ use crate::types::Cursor;
 pub const RESTART_GRACE: Duration = Duration::from_secs(75);
 /// Frames that wait for earlier ones, of all publishers of the topic.
 pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
-/// Runs of which it is remembered where members said that they ended.
-pub const CLAIMED_MAX: usize = 4_096;
 /// Bytes of those frames.
 pub const HELD_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
 
@@ -226,8 +226,6 @@ pub struct Counts {
 /// The machine. Time is an argument; there is no randomness in it.
 #[derive(Debug)]
 pub struct Inbox {
-    /// When it began to listen; unless some publishers were forgotten.
-    since: Option<Instant>,
     seen: Seen,
     publishers: Lru<Publisher>,
     /// The deadline of every publisher that has one.
@@ -235,10 +233,7 @@ pub struct Inbox {
     held: Load,
     counts: Counts,
     hurried: bool,
-    /// What members say that there was before, of runs that were not met yet.
-    before: BTreeMap<(PeerId, u64), u64>,
-    /// What is not named there began later.
-    others_are_new: bool,
+    before: Before,
 }
 
 impl Inbox {
@@ -246,15 +241,13 @@ impl Inbox {
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
-            since: Some(now),
             seen: Seen::default(),
             publishers: Lru::new(PUBLISHERS_MAX),
             deadlines: BTreeSet::new(),
             held: Load::default(),
             counts: Counts::default(),
             hurried: false,
-            before: BTreeMap::new(),
-            others_are_new: false,
+            before: Before::new(now),
         }
     }
 
@@ -400,18 +393,16 @@ impl Inbox {
     }
 
     fn claimed(&mut self, claimed: Vec<(PeerId, u64, u64)>, others_are_new: bool, now: Instant, out: &mut Vec<Action>) {
-        self.others_are_new |= others_are_new;
+        if others_are_new {
+            self.before.others_are_new();
+        }
         for (id, incarnation, next) in claimed {
-            let met = self.publishers.peek(&id).map(Publisher::position);
-            match met {
+            match self.publishers.peek(&id).map(Publisher::position) {
                 Some(Some((run, at))) if run == incarnation && is_near(next, at) => {
                     self.update(id, |publisher| publisher.begin(incarnation, next, now, out));
                 }
                 Some(_) => {}
-                None if self.before.len() < CLAIMED_MAX => {
-                    self.before.entry((id, incarnation)).or_insert(next);
-                }
-                None => self.others_are_new = false,
+                None => self.before.claim((id, incarnation), next),
             }
         }
     }
@@ -429,18 +420,11 @@ impl Inbox {
     }
 
     fn meet(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Action>) {
-        let (id, run, at) = (frame.publisher, frame.incarnation, frame.sequences().start);
-        let listened = self.since.map(|since| now.saturating_duration_since(since));
-        let claimed = self.before.range((id, 0)..=(id, run)).next_back();
-        let is_young = || listened.is_some_and(|listened| age(frame) <= listened);
-        let met = match claimed {
-            Some((&(_, claimed), &next)) if is_near(if claimed == run { next } else { 0 }, at) => {
-                Publisher::reached(id, claimed, next, now)
-            }
-            None if is_near(0, at) && (self.others_are_new || is_young()) => {
-                Publisher::unheard(id, run_before(frame, listened.unwrap_or_default()), now)
-            }
-            _ => Publisher::met(frame, now),
+        let id = frame.publisher;
+        let met = match self.before.wanted(frame, now) {
+            Wanted::Coming => Publisher::met(frame, now),
+            Wanted::From { incarnation, next } => Publisher::reached(id, incarnation, next, now),
+            Wanted::RunsAfter { incarnation } => Publisher::unheard(id, incarnation, now),
         };
         self.insert(id, met, now, out);
     }
@@ -449,9 +433,7 @@ impl Inbox {
         let Some((id, mut forgotten)) = self.publishers.insert(id, met) else {
             return;
         };
-        // One that is forgotten and comes back must not begin at its start again.
-        (self.since, self.others_are_new) = (None, false);
-        self.before.clear();
+        self.before.forget();
         if let Some(due) = forgotten.registered.take() {
             self.deadlines.remove(&(due, id));
         }
@@ -486,25 +468,6 @@ impl Inbox {
             due.map(|due| self.deadlines.insert((due, id)));
         }
     }
-}
-
-/// Whether records from `first` to what came are worth waiting for.
-fn is_near(first: u64, came: u64) -> bool {
-    first <= came && came - first <= GAP_MAX
-}
-
-/// How long ago the run of a frame began when it was sent. Its publisher says so by its own clock, right or not: a run is
-/// named after the time when it began. A frame that was long on its way makes its run seem younger than it is.
-fn age(frame: &Frame) -> Duration {
-    let began_us = frame.incarnation.saturating_mul(1_000);
-    Duration::from_micros(frame.sent_us.saturating_sub(began_us))
-}
-
-/// How a run would be named that began so long before the frame was sent, and before its own run.
-fn run_before(frame: &Frame, ago: Duration) -> u64 {
-    let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-    let then = (frame.sent_us / 1_000).saturating_sub(ago_ms);
-    then.min(frame.incarnation.saturating_sub(1))
 }
 
 /// What waits in a reorder buffer, or in all of them.

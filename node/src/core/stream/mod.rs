@@ -10,6 +10,7 @@
 //! A *run* in this code is one incarnation of one publisher on the topic.
 
 pub mod batch;
+mod before;
 pub mod chain;
 pub mod conflate;
 pub mod frame;

@@ -1,5 +1,6 @@
 //! Tests of streams: frames as bytes, inboxes, outboxes.
 
+mod before;
 mod frame;
 mod hostile;
 mod inbox;
