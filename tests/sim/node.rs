@@ -74,6 +74,8 @@ pub(crate) struct Node {
     pub(crate) evicted: BTreeSet<usize>,
     /// Members that it blames for what they answered.
     pub(crate) blamed: BTreeSet<PeerId>,
+    /// Members that told of less than others gave.
+    pub(crate) lacking: BTreeSet<PeerId>,
     /// When it will be woken.
     pub(crate) wake: Option<Us>,
 }
@@ -102,6 +104,7 @@ impl Node {
             rejected: BTreeMap::new(),
             evicted: BTreeSet::new(),
             blamed: BTreeSet::new(),
+            lacking: BTreeSet::new(),
             wake: None,
         }
     }

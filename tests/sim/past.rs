@@ -132,6 +132,7 @@ impl World {
                 }
             }
             Action::CompareHeads => return Some(Input::Heads(self.heads(node))),
+            Action::HoldsLess { peer, .. } => drop(self.nodes[node].lacking.insert(peer)),
             Action::Penalise { peer, .. } => drop(self.nodes[node].blamed.insert(peer)),
         }
         None

@@ -3,6 +3,7 @@
 use libp2p::{Multiaddr, PeerId};
 
 use crate::core::neighbours::Status;
+use crate::types::TopicName;
 
 /// What happens to a mesh.
 #[derive(Clone, Debug)]
@@ -37,6 +38,16 @@ pub enum MeshEvent {
         peer: PeerId,
         /// What it did, in words.
         why: &'static str,
+    },
+    /// A member that was asked about the past told of less than others gave, of a time in which it had something: it hides
+    /// this, lost it, or has room for little. What it hid was fetched from others; nothing is held against it.
+    HoldsLess {
+        /// Who.
+        peer: PeerId,
+        /// Of which topic.
+        topic: TopicName,
+        /// A publisher of whom it told less.
+        publisher: PeerId,
     },
     /// Another process uses this node's identity in this mesh; this one, the later, has left it.
     IdentityInUse,

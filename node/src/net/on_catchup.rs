@@ -146,6 +146,13 @@ impl Task {
                 self.send_control(slot, peer, control::Message::Digest(digest));
             }
             Action::CompareHeads => return Some(Input::Heads(self.heads(slot, topic))),
+            Action::HoldsLess { peer, run, sequences } => {
+                tracing::info!(%peer, %topic, publisher = %run.publisher, ?sequences, "a member told of less than others gave");
+                let (topic, publisher) = (topic.clone(), run.publisher);
+                self.meshes
+                    .get(&slot)?
+                    .tell(super::MeshEvent::HoldsLess { peer, topic, publisher });
+            }
             Action::Penalise { peer, why } => self.penalise(slot, topic, peer, why),
         }
         None

@@ -243,6 +243,16 @@ pub enum Action {
     },
     /// Say which heads the live inbox knows, with [`Input::Heads`].
     CompareHeads,
+    /// A member told of less than others gave, of a time in which it had something: it hides this, lost it, or has room for
+    /// little. Nothing is held against it.
+    HoldsLess {
+        /// Which one.
+        peer: PeerId,
+        /// A run of which it lacks something.
+        run: Run,
+        /// The first of that.
+        sequences: Range<u64>,
+    },
     /// Hold something against a member. It is not asked again.
     Penalise {
         /// Which one.

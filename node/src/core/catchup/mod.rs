@@ -21,8 +21,8 @@
 //! `net/` answers for it. A run is one incarnation of one publisher; ranges of sequence numbers are half open.
 //!
 //! What a member claims is believed as long as it gives it. A member that keeps claiming what it does not give, or answers
-//! another question than was asked, is named with `Penalise` and not asked again. One that claims less than it has cannot
-//! be told from one that has less, and does no harm: what anybody claims is fetched from anybody.
+//! another question than was asked, is named with `Penalise` and not asked again. One that claims less than it has does no
+//! harm, for what anybody claims is fetched from anybody; it cannot be told from one that has less, and is named as that.
 
 mod asker;
 mod claims;
@@ -38,6 +38,7 @@ mod reader;
 mod repair;
 mod responder;
 mod session;
+mod shortfall;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub use self::{
         SERVING_MEMBER_MAX, TOTAL_BYTES_PER_SECOND,
     },
     session::{HOLES_WAIT, MEMBERS_SETTLE, MEMBERS_WAIT},
+    shortfall::EXPECTED_AFTER,
 };
 
 /// Sessions of one topic.

@@ -20,6 +20,7 @@ use super::{
     newest::{NewestOfKeys, NewestRecords, run_of},
     piece::{TROUBLE_BUSY, TROUBLE_FAILED},
     reader::{Around, Links, Read, Reader, has_begun},
+    shortfall::Shortfalls,
     spans::Spans,
     wanted::Wanted,
 };
@@ -42,6 +43,7 @@ pub(super) struct Session {
     room: bool,
     phase: Phase,
     claims: Claims,
+    shortfalls: Shortfalls,
     reader: Reader,
     /// Per run, the next to be delivered: it has begun.
     reached: BTreeMap<Run, u64>,
@@ -102,6 +104,7 @@ impl Session {
                 settled: None,
             },
             claims: Claims::default(),
+            shortfalls: Shortfalls::default(),
             reader: Reader::default(),
             reached: BTreeMap::new(),
             proven: BTreeMap::new(),
@@ -332,6 +335,11 @@ impl Session {
                 }
                 self.reached.insert(run, wanted.end);
                 self.proven.insert(run, wanted.end);
+                let has = |peer: &PeerId| !self.claims.of(peer, run, &wanted).is_empty();
+                for peer in self.shortfalls.given(&frame, has) {
+                    let sequences = wanted.clone();
+                    out.push(Action::HoldsLess { peer, run, sequences });
+                }
                 out.push(Action::Deliver {
                     session,
                     frame,
@@ -381,7 +389,13 @@ impl Session {
         if !inquiry.owns(request) {
             return None;
         }
-        claims.iter().for_each(|claim| self.claims.add(peer, claim));
+        for claim in claims {
+            self.claims.add(peer, claim);
+            // Those who choose are told of a choice.
+            if !matches!(self.start, Wanted::Last(_) | Wanted::Latest) {
+                self.shortfalls.told(peer, claim);
+            }
+        }
         let has_end = inquiry.answered(request, next);
         if has_end { None } else { Some(Fault::Endless) }
     }
@@ -460,6 +474,7 @@ impl Session {
     /// Nothing that this peer says counts any more; what it gave was signed by others.
     pub(super) fn drop_peer(&mut self, peer: &PeerId) {
         self.claims.drop_peer(peer);
+        self.shortfalls.drop_peer(peer);
         if let Phase::Asking(inquiry) | Phase::AskingLast(inquiry) | Phase::AskingLatest(inquiry, _) = &mut self.phase {
             inquiry.drop_peer(peer);
         }

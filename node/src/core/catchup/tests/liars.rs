@@ -71,6 +71,10 @@ fn one_liar_of_three_changes_nothing() {
         assert_eq!(delivered, expected, "seed {seed}: {lie:?} {start:?}");
         assert_eq!(world.gaps, [], "seed {seed}: {lie:?} {start:?}");
         assert!(world.caught_up.is_some(), "seed {seed}: {lie:?}");
+        assert!(
+            [&[][..], &[peer(1)]].contains(&&world.lacking[..]),
+            "seed {seed}: {lie:?}"
+        );
         let asked_runs = start != Start::Latest;
         let must_be_named = match lie {
             Lie::InventsHead | Lie::InventsRun => asked_runs,

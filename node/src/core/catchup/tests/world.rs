@@ -273,6 +273,7 @@ pub(super) struct World {
     pub(super) delivered: Vec<At>,
     pub(super) gaps: Vec<(Run, Range<u64>)>,
     pub(super) named: Vec<(PeerId, Fault)>,
+    pub(super) lacking: Vec<PeerId>,
     pub(super) handed: Vec<At>,
     pub(super) hopeless: Vec<(Run, Range<u64>)>,
     pub(super) digests: Vec<PeerId>,
@@ -306,6 +307,7 @@ impl World {
             delivered: vec![],
             gaps: vec![],
             named: vec![],
+            lacking: vec![],
             handed: vec![],
             hopeless: vec![],
             digests: vec![],
@@ -408,6 +410,7 @@ impl World {
             Action::Hopeless { run, sequences } => self.hopeless.push((run, sequences)),
             Action::OfferDigest { peer } => self.digests.push(peer),
             Action::CompareHeads => self.heads_asked += 1,
+            Action::HoldsLess { peer, .. } => self.lacking.push(peer),
             Action::Penalise { peer, why } => self.named.push((peer, why)),
         }
     }
