@@ -27,6 +27,8 @@ pub(crate) enum From {
 struct Reader {
     from: From,
     began: Duration,
+    /// The network was parted then: who could be asked may have known less than others.
+    parted: bool,
     /// The first and the next sequence number heard of each run.
     heard: BTreeMap<Run, (u64, u64)>,
     /// The run heard last of each publisher.
@@ -41,6 +43,7 @@ pub(crate) struct Ledger {
     /// When each record of each run was published.
     published: BTreeMap<Run, Vec<Duration>>,
     readers: BTreeMap<Place, Reader>,
+    parted: bool,
     faults: Vec<String>,
     faults_more: usize,
     /// Everything that was heard, by whom and when, and what the network did: a line each.
@@ -66,6 +69,7 @@ impl Ledger {
         let reader = Reader {
             from,
             began: world::elapsed(),
+            parted: self.parted,
             heard: BTreeMap::new(),
             latest: BTreeMap::new(),
             caught_up: from == From::Now,
@@ -78,6 +82,12 @@ impl Ledger {
     pub(crate) fn left(&mut self, place: Place) {
         self.note(format_args!("{place} leaves"));
         self.readers.remove(&place);
+    }
+
+    /// Half of the network cannot reach the other half, or can again.
+    pub(crate) fn parted(&mut self, parted: bool) {
+        self.parted = parted;
+        self.note(format_args!("parted: {parted}"));
     }
 
     /// Writes a line into the journal.
@@ -161,7 +171,7 @@ impl Ledger {
                 let end = times.len() as u64;
                 // Of what was published before, a reader from now has what it has, without holes.
                 let due = match reader.from {
-                    From::All if !reader.unanswered => 0,
+                    From::All if !reader.unanswered && !reader.parted => 0,
                     _ => times.iter().filter(|at| **at < reader.began + Plan::SETTLED).count() as u64,
                 };
                 let (first, next) = reader.heard.get(run).copied().unwrap_or((end, end));

@@ -164,7 +164,7 @@ impl Play {
         let is_parted = Plan::PARTITION.contains(&at);
         if is_parted != self.parted {
             self.parted = is_parted;
-            self.stage.ledger().note(format_args!("parted: {is_parted}"));
+            self.stage.ledger().parted(is_parted);
             match is_parted {
                 // A helper on each side; newcomers are on this one.
                 true => self
