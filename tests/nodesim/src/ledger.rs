@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     published: BTreeMap<Run, Vec<Duration>>,
     readers: BTreeMap<Place, Reader>,
     parted: bool,
+    /// Since when nothing is parted any more.
+    healed: Duration,
     faults: Vec<String>,
     faults_more: usize,
     /// Everything that was heard, by whom and when, and what the network did: a line each.
@@ -86,7 +88,7 @@ impl Ledger {
 
     /// Half of the network cannot reach the other half, or can again.
     pub(crate) fn parted(&mut self, parted: bool) {
-        self.parted = parted;
+        (self.parted, self.healed) = (parted, world::elapsed());
         self.note(format_args!("parted: {parted}"));
     }
 
@@ -172,7 +174,10 @@ impl Ledger {
                 // Of what was published before, a reader from now has what it has, without holes.
                 let due = match reader.from {
                     From::All if !reader.unanswered && !reader.parted => 0,
-                    _ => times.iter().filter(|at| **at < reader.began + Plan::SETTLED).count() as u64,
+                    _ => {
+                        let met = if reader.parted { self.healed } else { reader.began };
+                        times.iter().filter(|at| **at < met + Plan::SETTLED).count() as u64
+                    }
                 };
                 let (first, next) = reader.heard.get(run).copied().unwrap_or((end, end));
                 if first > due || next != end {
