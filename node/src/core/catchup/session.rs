@@ -49,6 +49,8 @@ pub(super) struct Session {
     reached: BTreeMap<Run, u64>,
     /// Per run, what frames or the subscriber itself vouch for: nobody can make this up.
     proven: BTreeMap<Run, u64>,
+    /// Where what is wanted of each run begins, whoever may have claimed it and left since.
+    planned: BTreeMap<Run, u64>,
     /// Ends of runs as first heard of; what lies behind is new. Only claims.
     ends: BTreeMap<Run, u64>,
     live: BTreeMap<Run, u64>,
@@ -108,6 +110,7 @@ impl Session {
             reader: Reader::default(),
             reached: BTreeMap::new(),
             proven: BTreeMap::new(),
+            planned: BTreeMap::new(),
             ends: BTreeMap::new(),
             live: BTreeMap::new(),
             answered: BTreeSet::new(),
@@ -243,6 +246,10 @@ impl Session {
                 begun = Some(run.publisher);
                 if self.start.resumes(run) {
                     self.proven.insert(run, from);
+                }
+                // A survey chooses among it first.
+                if !matches!(self.phase, Phase::Surveying(_)) {
+                    self.planned.insert(run, from);
                 }
                 self.reader.want(run, from..range.end);
             }

@@ -26,13 +26,14 @@ impl Session {
                 }
                 continue;
             }
-            // What is not vouched for was chosen by nobody, or reported: then a claim says where the new begins. It may be
-            // wrong, and the live inbox knows better.
-            let reported = self.reached.get(&run).copied();
-            let claimed = self.ends.get(&run).copied().filter(|_| proven.is_none());
-            let passed = reported.max(claimed).unwrap_or(0).min(live);
-            let from = proven.unwrap_or(first).max(passed);
-            self.live.insert(run, live);
+            // What is neither vouched for nor planned was chosen by nobody: then a claim says where the new begins. It may
+            // be wrong, and the live inbox knows better.
+            let planned = self.planned.get(&run).copied();
+            let claimed = self.ends.get(&run).copied();
+            let claimed = claimed.filter(|_| proven.is_none() && planned.is_none());
+            let (reported, compared) = (self.reached.get(&run).copied(), self.live.insert(run, live));
+            let passed = reported.max(claimed).max(compared).unwrap_or(0).min(live);
+            let from = proven.or(planned).unwrap_or(first).max(passed);
             self.reader.want(run, from..live);
             self.ends.insert(run, live);
         }
