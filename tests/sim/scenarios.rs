@@ -192,6 +192,38 @@ fn replays_after_a_minute_and_an_hour_are_delivered_to_nobody() {
     }
 }
 
+/// Who comes back remembers where it stood, and nothing else.
+#[test]
+fn replays_are_not_delivered_to_one_who_was_away() {
+    let mut world = world(40, false);
+    world.nodes[9].honesty = Honesty::Replays;
+    publish(&mut world, 0, 100, 50 * MS);
+    world.open_publisher(0);
+    publish(&mut world, 0, 100, 50 * MS);
+    world.run_for(SECOND);
+    let position = world.nodes[7].readers[0].diary.position().clone();
+    let key = world.nodes[7].key.clone();
+    world.leave(7);
+    world.run_for(61 * SECOND);
+    let back = world.spawn_as(key);
+    world.subscribe(back, Start::After(position), INBOX_MAX);
+    world.run_for(15 * SECOND);
+    world.link(9, back);
+    assert!(world.replay() >= 200);
+    world.run_for(SECOND);
+    let counts = world.nodes[back].inbox.as_ref().unwrap().counts();
+    assert!(
+        counts.late + counts.stale >= 150,
+        "they came, and were too late: {counts:?}"
+    );
+    assert_eq!(world.nodes[back].readers[0].diary.records, 0);
+    publish(&mut world, 0, 10, 50 * MS);
+    world.run_for(SECOND);
+    let diary = &world.nodes[back].readers[0].diary;
+    assert_eq!((diary.records, diary.gaps().count()), (10, 0), "what is new");
+    assert_eq!(diary.faults, Vec::<String>::new());
+}
+
 #[test]
 fn a_wrong_clock_loses_and_reorders_nothing() {
     for clock in [HOUR_US, -HOUR_US] {
