@@ -97,6 +97,21 @@ impl Around<'_> {
         has_begun(self.reached, run) || self.resumed.is_some_and(resumed)
     }
 
+    /// Takes back that nobody has the beginning of a run of which nothing else was read: now it is known to exist, and all
+    /// are asked. Where that began.
+    fn take_back(&self, run: Run, read: &mut Vec<Read>) -> Option<u64> {
+        let is_frame = |read: &Read| matches!(read, Read::Frame { frame, .. } if run_of(frame) == run);
+        if self.reached.contains_key(&run) || read.iter().any(is_frame) {
+            return None;
+        }
+        let is_hole = |read: &mut Read| matches!(read, Read::Hole { run: hole, .. } if *hole == run);
+        let holes = read.extract_if(.., is_hole).filter_map(|read| match read {
+            Read::Hole { sequences, .. } => Some(sequences.start),
+            Read::Frame { .. } => None,
+        });
+        holes.min()
+    }
+
     /// Where the run before another is to be read from, by what was read and `read`.
     fn wanted_from(&self, before: Run, read: &[Read]) -> Option<u64> {
         let ends = read.iter().map(|read| match read {
@@ -271,6 +286,7 @@ impl Reader {
                 if let Some(from) = from
                     && self.linked.insert(before, end.next_sequence).is_none()
                 {
+                    let from = around.take_back(before, read).map_or(from, |start| from.min(start));
                     linked.push((place, before, from..end.next_sequence));
                     blocked.insert(run.publisher);
                     continue;
