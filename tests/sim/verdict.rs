@@ -188,7 +188,12 @@ impl World {
         }
         let began = began.unwrap_or(u64::MAX);
         let times = self.published.get(&run).map_or(&[][..], |run| &run.times);
-        let due = times.partition_point(|at| *at < reader.joined + BEGUN_AFTER) as u64;
-        (began, due.min(began))
+        let published_by = |time| times.partition_point(|at| *at < time) as u64;
+        let due = published_by(reader.joined + BEGUN_AFTER).min(began);
+        match reader.start {
+            // Of what was there it wants only the newest.
+            Start::Latest => (began.max(published_by(reader.joined)), due),
+            _ => (began, due),
+        }
     }
 }

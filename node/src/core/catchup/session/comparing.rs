@@ -1,6 +1,6 @@
 //! The end of a session: how far it is beside the live inbox, and what it hands over to it. Not the reading before.
 
-use super::{Action, Phase, Run, Session, Wanted};
+use super::{Action, Phase, Run, Session, Wanted, has_begun};
 use libp2p::PeerId;
 use std::collections::BTreeMap;
 
@@ -26,11 +26,11 @@ impl Session {
                 }
                 continue;
             }
-            // What is neither vouched for nor planned was chosen by nobody: then a claim says where the new begins. It may
-            // be wrong, and the live inbox knows better.
+            // What is neither vouched for nor planned, nor follows what is, was chosen by nobody: then a claim says where the
+            // new begins. It may be wrong, and the live inbox knows better.
             let planned = self.planned.get(&run).copied();
             let claimed = self.ends.get(&run).copied();
-            let claimed = claimed.filter(|_| proven.is_none() && planned.is_none());
+            let claimed = claimed.filter(|_| planned.is_none() && !has_begun(&self.proven, &run));
             let (reported, compared) = (self.reached.get(&run).copied(), self.live.insert(run, live));
             let passed = reported.max(claimed).max(compared).unwrap_or(0).min(live);
             let from = proven.or(planned).unwrap_or(first).max(passed);
@@ -85,7 +85,8 @@ impl Session {
             Wanted::Last(_) | Wanted::Latest => !self.is_unanswered,
             Wanted::All | Wanted::Since(_) | Wanted::After(_) => true,
         };
-        let unheard = self.ends.iter().filter(|(run, _)| !reached.contains_key(run));
+        // What follows a run that was heard is wanted, whoever claimed it and did not give it.
+        let unheard = self.ends.iter().filter(|(run, _)| !has_begun(&reached, run));
         let unheard = unheard.map(|(run, end)| (*run, *end)).collect();
         out.push(Action::CaughtUp {
             session: self.id,
