@@ -19,9 +19,11 @@ impl Session {
             let proven = self.proven.get(&run).copied();
             let newest = self.newest_run(&run.publisher);
             if newest.is_some_and(|newest| run.incarnation < newest) {
-                // It cannot be delivered in order any more.
+                // It cannot be delivered in order any more; who wants the newest has it.
                 if let Some(from) = proven.filter(|from| *from < live) {
-                    out.push(self.gap(run, from..live));
+                    if !matches!(self.start, Wanted::Latest) {
+                        out.push(self.gap(run, from..live));
+                    }
                     self.proven.insert(run, live);
                 }
                 continue;
