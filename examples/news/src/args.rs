@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use shared::MeshArgs;
+use shared::network::place;
 
 use crate::duration;
-use crate::exit::EXIT_CODES_HELP;
+use crate::exit::{EXIT_CODES_HELP, Failure};
 use crate::feed::source::Source;
-use crate::mesh::{Address, Multiaddr, PeerId, Ticket};
+use crate::mesh::{Address, PeerId};
 
 /// Feeds are not asked more often than this.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -115,27 +117,19 @@ pub(crate) struct CommonArgs {
     /// MESH/TOPIC, such as news.example/world; may be left out with a ticket that names a topic
     #[arg(value_name = "ADDRESS", required_unless_present = "ticket")]
     pub(crate) address: Option<Address>,
-    /// A node to begin with, with its /p2p/ id (repeatable)
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
-    pub(crate) bootstrap: Vec<Multiaddr>,
-    /// Where to listen (repeatable)
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
-    pub(crate) listen: Vec<Multiaddr>,
-    /// Do not look for members on the local network
-    #[arg(long)]
-    pub(crate) no_mdns: bool,
-    /// The mesh's password is in this file; else in the variable MAILLE_PASSWORD; else it is asked for
-    #[arg(long, value_name = "F")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// An open mesh: no password
-    #[arg(long, conflicts_with = "password_file")]
-    pub(crate) open: bool,
-    /// A ticket of the mesh or topic, from `maille ticket`
-    #[arg(long, value_name = "T")]
-    pub(crate) ticket: Option<Ticket>,
+    /// How to get in.
+    #[command(flatten)]
+    pub(crate) mesh: MeshArgs,
     /// Where identity, and what was published or read, are kept; else in a place of its own for each ADDRESS
     #[arg(long, value_name = "D")]
     pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl CommonArgs {
+    /// The address that ADDRESS and `--ticket` name together.
+    pub(crate) fn place(&self) -> Result<Address, Failure> {
+        place(self.address.clone(), self.mesh.ticket.as_ref(), "news.example/world")
+    }
 }
 
 /// A duration that is polite.

@@ -15,8 +15,6 @@ mod publish;
 mod read;
 mod reader;
 mod say;
-mod secret;
-mod stop;
 mod text;
 
 use std::process::ExitCode;

@@ -1,114 +1,20 @@
 //! Everything the news asks of maille, in one place: nodes, meshes, items out, items in. No logic of the news.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures::StreamExt;
-pub(crate) use maille::{Address, Credential, Multiaddr, Password, PeerId, Ticket};
+pub(crate) use maille::{Address, Credential, PeerId};
 use maille::{Event, Json, Mesh, Node, PublishError, Publisher, Start, Subscriber, Topic};
+use shared::network;
+pub(crate) use shared::network::{new_credential, own_address};
+pub(crate) use shared::{Helper, Network, Standing};
 
-use crate::args::CommonArgs;
 use crate::exit::Failure;
 use crate::item::{Item, hash};
 
-/// For so long every peer met must have refused before a command ends as refused.
-const REFUSED_AFTER: Duration = Duration::from_secs(20);
 /// What names of data directories are hashed for.
 const PLACE_CONTEXT: &str = "maille 2026-11 news data directory";
-
-/// Where a node listens, whom it asks first, and where it keeps things.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Network {
-    /// Empty: where maille listens unless told otherwise.
-    pub(crate) listen: Vec<Multiaddr>,
-    /// Nodes to begin with.
-    pub(crate) bootstrap: Vec<Multiaddr>,
-    /// Whose peers to begin with, too.
-    pub(crate) ticket: Option<Ticket>,
-    /// Look for members on the local network, and among this user's nodes on this machine.
-    pub(crate) nearby: Nearby,
-    /// Identity and members met; without it, both are new each time.
-    pub(crate) data_dir: Option<PathBuf>,
-}
-
-/// Where members are looked for without being told of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Nearby {
-    /// Nowhere.
-    #[default]
-    Nowhere,
-    /// On this machine.
-    Machine,
-    /// On this machine and the local network.
-    Lan,
-}
-
-impl Network {
-    /// What a command's options say.
-    pub(crate) fn of(args: &CommonArgs, data_dir: Option<PathBuf>) -> Self {
-        Self {
-            listen: args.listen.clone(),
-            bootstrap: args.bootstrap.clone(),
-            ticket: args.ticket.clone(),
-            nearby: if args.no_mdns { Nearby::Machine } else { Nearby::Lan },
-            data_dir,
-        }
-    }
-
-    /// Loopback only, and nothing known but these multiaddrs.
-    pub(crate) fn loopback(bootstrap: Vec<Multiaddr>) -> Self {
-        let any_port = "/ip4/127.0.0.1/tcp/0"
-            .parse()
-            .expect("a constant multiaddr is well formed");
-        Self {
-            listen: vec![any_port],
-            bootstrap,
-            ..Self::default()
-        }
-    }
-
-    async fn spawn(&self, helper: bool) -> Result<Node, Failure> {
-        let mut builder = Node::builder()
-            .bootstrap(self.bootstrap.iter().cloned())
-            .mdns(self.nearby == Nearby::Lan)
-            .run_file(self.nearby != Nearby::Nowhere)
-            .helper(helper);
-        if !self.listen.is_empty() {
-            builder = builder.listen(self.listen.iter().cloned());
-        }
-        if let Some(ticket) = &self.ticket {
-            builder = builder.ticket(ticket.clone());
-        }
-        if let Some(data_dir) = &self.data_dir {
-            builder = builder.data_dir(data_dir);
-        }
-        builder.spawn().await.map_err(|error| match error {
-            maille::SpawnError::Bootstrap(_) => Failure::Usage(error.to_string()),
-            _ => Failure::other(error),
-        })
-    }
-}
-
-/// The address that ADDRESS and `--ticket` name together.
-pub(crate) fn place(args: &CommonArgs) -> Result<Address, Failure> {
-    let missing = || Failure::Usage("give an ADDRESS such as news.example/world, or a ticket".to_owned());
-    let address = args.address.clone();
-    let Some(ticket) = &args.ticket else {
-        return address.ok_or_else(missing);
-    };
-    let mesh = ticket.mesh();
-    match (address, ticket.topic()) {
-        (Some(address), _) if address.mesh() != mesh => Err(Failure::Usage(format!(
-            "the ticket leads to {mesh}, not to {}: leave one of them out",
-            address.mesh()
-        ))),
-        (Some(address), _) => Ok(address),
-        (None, Some(topic)) => Ok(Address::new(mesh.clone(), topic.clone())),
-        (None, None) => Err(Failure::Usage(format!(
-            "the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/news"
-        ))),
-    }
-}
 
 /// Where things are kept unless told otherwise: a place of its own for each address and command.
 pub(crate) fn default_data_dir(command: &str, address: &Address) -> Result<PathBuf, Failure> {
@@ -123,54 +29,12 @@ pub(crate) fn default_data_dir(command: &str, address: &Address) -> Result<PathB
     Ok(data.join("maille").join("news").join(command).join(name))
 }
 
-/// An address inside this program, from constant text.
-pub(crate) fn own_address(text: &str) -> Result<Address, Failure> {
-    text.parse().map_err(|error| Failure::Other(format!("{text}: {error}")))
-}
-
-/// A new password for a mesh that lives as long as the demo.
-pub(crate) fn new_credential() -> Credential {
-    Credential::password(Password::generate(&mut rand::rng()))
-}
-
-/// A node that joined no mesh and helps others meet.
-#[derive(Debug)]
-pub(crate) struct Helper(Node);
-
-impl Helper {
-    /// Starts it.
-    pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
-        network.spawn(true).await.map(Self)
-    }
-
-    /// Where it can be reached.
-    pub(crate) fn multiaddrs(&self) -> Vec<Multiaddr> {
-        self.0.multiaddrs()
-    }
-
-    /// Stops it.
-    pub(crate) async fn stop(self) {
-        self.0.shutdown().await;
-    }
-}
-
 /// A node of its own in one mesh, on one topic.
 #[derive(Debug)]
 pub(crate) struct Member {
     node: Node,
     mesh: Mesh,
     topic: Topic<Json<Item>>,
-}
-
-/// Where a node stands in its mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It met nobody.
-    Alone,
-    /// It met so many peers of the mesh, and all refused.
-    Refused(usize),
-    /// It has so many neighbours.
-    Joined(usize),
 }
 
 impl Member {
@@ -192,55 +56,17 @@ impl Member {
 
     /// Where it stands.
     pub(crate) fn standing(&self) -> Standing {
-        match self.mesh.status() {
-            maille::Status::Refused { peers } => Standing::Refused(peers),
-            maille::Status::Joined { neighbours } => Standing::Joined(neighbours),
-            // `Alone`, and whatever later versions tell apart of it.
-            _ => Standing::Alone,
-        }
+        Standing::of(&self.mesh)
     }
 
     /// Resolves, with the sentence to end with, once every peer met refused for 20 s and no member was found.
     pub(crate) async fn refused(&self) -> Failure {
-        let mut refused_since = None;
-        let mut statuses = self.mesh.status_changes();
-        loop {
-            match self.standing() {
-                Standing::Joined(_) => return std::future::pending().await,
-                Standing::Refused(_) => {
-                    refused_since.get_or_insert_with(tokio::time::Instant::now);
-                }
-                Standing::Alone => {}
-            }
-            let patience = async {
-                match refused_since {
-                    Some(since) => tokio::time::sleep_until(since + REFUSED_AFTER).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = patience => if let Some(failure) = self.refusal() {
-                    return failure;
-                } else {
-                    refused_since = None;
-                },
-                status = statuses.next() => if status.is_none() {
-                    return Failure::Other("the mesh was left".to_owned());
-                },
-            }
-        }
+        network::refused(&self.mesh).await
     }
 
     /// The sentence to end with if all peers met so far refused.
     pub(crate) fn refusal(&self) -> Option<Failure> {
-        let Standing::Refused(peers) = self.standing() else {
-            return None;
-        };
-        Some(Failure::Refused(format!(
-            "none of {peers} peers on {} accepted this password: it may be wrong, or they are another group with the same mesh \
-             name",
-            self.mesh.name()
-        )))
+        network::refusal(&self.mesh)
     }
 
     /// Begins to publish.

@@ -3,12 +3,12 @@
 use crate::args::PublishArgs;
 use crate::desk::{Deed, Desk, Report, Until};
 use crate::duration;
+use shared::{secret, stop};
+
 use crate::exit::Failure;
 use crate::feed::fetch::Fetcher;
-use crate::mesh::{Address, Member, Network, default_data_dir, place};
+use crate::mesh::{Address, Member, default_data_dir};
 use crate::say::{count, say};
-use crate::secret;
-use crate::stop;
 
 /// Where in the data directory it is kept what was published.
 const FOLDER: &str = "feeds";
@@ -16,15 +16,15 @@ const FOLDER: &str = "feeds";
 /// Runs the command.
 pub(crate) async fn run(args: PublishArgs) -> Result<(), Failure> {
     let mut stopped = std::pin::pin!(stop::requested());
-    let address = place(&args.common)?;
+    let address = args.common.place()?;
     let data_dir = match &args.common.data_dir {
         Some(data_dir) => data_dir.clone(),
         None => default_data_dir("publish", &address)?,
     };
-    let credential = secret::credential(&args.common, &address)?;
+    let credential = secret::credential(&args.common.mesh, &address)?;
     let fetcher = Fetcher::new(false)?;
     // The node locks the data directory, so nobody else reads or writes what lies in it.
-    let network = Network::of(&args.common, Some(data_dir.clone()));
+    let network = args.common.mesh.network(Some(data_dir.clone()));
     let member = Member::join(&network, &address, credential).await?;
     say(&format!("publishing as {}", member.id()));
     let outcome = tokio::select! {

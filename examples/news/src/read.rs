@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::ReadArgs;
+use shared::{secret, stop};
+
 use crate::exit::Failure;
 use crate::lines;
-use crate::mesh::{Address, Heard, Inlet, Member, Network, Note, Standing, default_data_dir, place};
+use crate::mesh::{Address, Heard, Inlet, Member, Note, Standing, default_data_dir};
 use crate::reader::marks::Marks;
 use crate::reader::screen::{Screen, Wish};
 use crate::reader::state::Reader;
-use crate::secret;
-use crate::stop;
 
 /// How often keys are looked at and the reader is drawn.
 const TURN: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Runs the command.
 pub(crate) async fn run(args: ReadArgs) -> Result<(), Failure> {
     let mut stopped = std::pin::pin!(stop::requested());
-    let address = place(&args.common)?;
+    let address = args.common.place()?;
     let on_screen = std::io::stdout().is_terminal() && !args.json && !args.no_follow && args.count.is_none();
     // Lines need to remember nothing, and several of them may run at once; a reader knows what was read.
     let data_dir = match &args.common.data_dir {
@@ -33,8 +33,8 @@ pub(crate) async fn run(args: ReadArgs) -> Result<(), Failure> {
         None if on_screen => Some(default_data_dir("read", &address)?),
         None => None,
     };
-    let credential = secret::credential(&args.common, &address)?;
-    let network = Network::of(&args.common, data_dir.clone());
+    let credential = secret::credential(&args.common.mesh, &address)?;
+    let network = args.common.mesh.network(data_dir.clone());
     let member = Member::join(&network, &address, credential).await?;
     let outcome = tokio::select! {
         outcome = async {

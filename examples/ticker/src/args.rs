@@ -1,12 +1,14 @@
 //! The command line. Parses, and decides nothing else.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit::EXIT_CODES_HELP;
-use crate::mesh::{Address, Multiaddr, Network, PeerId, Ticket};
+use shared::MeshArgs;
+use shared::network::place;
+
+use crate::exit::{EXIT_CODES_HELP, Failure};
+use crate::mesh::{Address, PeerId};
 use crate::pace::Speed;
 use crate::source::columns::Columns;
 
@@ -156,39 +158,22 @@ pub(crate) struct CommonArgs {
     /// MESH/TOPIC, such as market.example/equities/us; may be left out with a ticket that names a topic
     #[arg(value_name = "ADDRESS", required_unless_present = "ticket")]
     pub(crate) address: Option<Address>,
-    /// A node to begin with, with its /p2p/ id (repeatable)
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
-    pub(crate) bootstrap: Vec<Multiaddr>,
-    /// Where to listen (repeatable)
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
-    pub(crate) listen: Vec<Multiaddr>,
-    /// Do not look for members on the local network
-    #[arg(long)]
-    pub(crate) no_mdns: bool,
-    /// The mesh's password is in this file; else in the variable MAILLE_PASSWORD; else it is asked for
-    #[arg(long, value_name = "F")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// An open mesh: no password
-    #[arg(long, conflicts_with = "password_file")]
-    pub(crate) open: bool,
-    /// A ticket of the mesh or topic, from `maille ticket`
-    #[arg(long, value_name = "T")]
-    pub(crate) ticket: Option<Ticket>,
+    /// How to get in.
+    #[command(flatten)]
+    pub(crate) mesh: MeshArgs,
     /// JSON lines
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl CommonArgs {
-    /// Where the command's node listens and whom it asks first.
-    pub(crate) fn network(&self) -> Network {
-        Network {
-            listen: self.listen.clone(),
-            bootstrap: self.bootstrap.clone(),
-            ticket: self.ticket.clone(),
-            mdns: !self.no_mdns,
-            run_file: true,
-        }
+    /// The address that ADDRESS and `--ticket` name together.
+    pub(crate) fn place(&self) -> Result<Address, Failure> {
+        place(
+            self.address.clone(),
+            self.mesh.ticket.as_ref(),
+            "market.example/equities/us",
+        )
     }
 }
 
@@ -262,13 +247,13 @@ mod tests {
             (args.speed, args.wait_for, args.wait_timeout),
             (Speed::Times(10.0), 3, Duration::from_millis(500))
         );
-        assert!(args.common.no_mdns && !args.common.open);
+        assert!(args.common.mesh.no_mdns && !args.common.mesh.open);
         let line = "ticker watch maille://market.example/equities/us --symbols AAPL,IBM --json --open --count 5";
         let Some(Command::Watch(args)) = parse(line).unwrap().command else {
             panic!("watch")
         };
         assert_eq!(args.symbols, ["AAPL", "IBM"]);
-        assert!(args.common.json && args.common.open && args.publisher.is_empty());
+        assert!(args.common.json && args.common.mesh.open && args.publisher.is_empty());
     }
 
     #[test]

@@ -1,115 +1,16 @@
 //! Everything the ticker asks of maille, in one place: nodes, meshes, ticks out, ticks in. No logic of the ticker.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures::StreamExt;
-pub(crate) use maille::Start;
-pub(crate) use maille::{Address, Credential, Multiaddr, Password, PeerId, Ticket};
+pub(crate) use maille::{Address, Credential, PeerId, Start};
 use maille::{Event, MeshName, Node, Publisher, Subscriber, Topic};
+use shared::network;
+pub(crate) use shared::network::{new_credential, own_address};
+pub(crate) use shared::{Helper, Network, Standing};
 
 use crate::exit::Failure;
 use crate::tick::Tick;
-
-/// For so long every peer met must have refused before a command ends as refused.
-const REFUSED_AFTER: Duration = Duration::from_secs(20);
-
-/// Where a node listens and whom it asks first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Network {
-    /// Empty: where maille listens unless told otherwise.
-    pub(crate) listen: Vec<Multiaddr>,
-    /// Nodes to begin with.
-    pub(crate) bootstrap: Vec<Multiaddr>,
-    /// Whose peers to begin with, too.
-    pub(crate) ticket: Option<Ticket>,
-    /// Look for members on the local network.
-    pub(crate) mdns: bool,
-    /// Look for members among this user's nodes on this machine.
-    pub(crate) run_file: bool,
-}
-
-impl Network {
-    /// Loopback only, and nothing known but these multiaddrs.
-    pub(crate) fn loopback(bootstrap: Vec<Multiaddr>) -> Self {
-        let any_port = "/ip4/127.0.0.1/tcp/0"
-            .parse()
-            .expect("a constant multiaddr is well formed");
-        Self {
-            listen: vec![any_port],
-            bootstrap,
-            ..Self::default()
-        }
-    }
-
-    async fn spawn(&self, helper: bool) -> Result<Node, Failure> {
-        let mut builder = Node::builder()
-            .bootstrap(self.bootstrap.iter().cloned())
-            .mdns(self.mdns)
-            .run_file(self.run_file)
-            .helper(helper);
-        if !self.listen.is_empty() {
-            builder = builder.listen(self.listen.iter().cloned());
-        }
-        if let Some(ticket) = &self.ticket {
-            builder = builder.ticket(ticket.clone());
-        }
-        builder.spawn().await.map_err(|error| match error {
-            maille::SpawnError::Bootstrap(_) => Failure::Usage(error.to_string()),
-            _ => Failure::Other(error.to_string()),
-        })
-    }
-}
-
-/// The address that ADDRESS and `--ticket` name together.
-pub(crate) fn place(address: Option<Address>, ticket: Option<&Ticket>) -> Result<Address, Failure> {
-    let missing = || Failure::Usage("give an ADDRESS such as market.example/equities/us, or a ticket".to_owned());
-    let Some(ticket) = ticket else {
-        return address.ok_or_else(missing);
-    };
-    let mesh = ticket.mesh();
-    match (address, ticket.topic()) {
-        (Some(address), _) if address.mesh() != mesh => Err(Failure::Usage(format!(
-            "the ticket leads to {mesh}, not to {}: leave one of them out",
-            address.mesh()
-        ))),
-        (Some(address), _) => Ok(address),
-        (None, Some(topic)) => Ok(Address::new(mesh.clone(), topic.clone())),
-        (None, None) => Err(Failure::Usage(format!(
-            "the ticket leads to {mesh} but names no topic: give the ADDRESS too, such as {mesh}/news"
-        ))),
-    }
-}
-
-/// An address inside this program, from constant text.
-pub(crate) fn own_address(text: &str) -> Result<Address, Failure> {
-    text.parse().map_err(|error| Failure::Other(format!("{text}: {error}")))
-}
-
-/// A new password for a mesh that lives as long as the demo.
-pub(crate) fn new_credential() -> Credential {
-    Credential::password(Password::generate(&mut rand::rng()))
-}
-
-/// A node that joined no mesh and helps others meet.
-#[derive(Debug)]
-pub(crate) struct Helper(Node);
-
-impl Helper {
-    /// Starts it.
-    pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
-        network.spawn(true).await.map(Self)
-    }
-
-    /// Where it can be reached.
-    pub(crate) fn multiaddrs(&self) -> Vec<Multiaddr> {
-        self.0.multiaddrs()
-    }
-
-    /// Stops it.
-    pub(crate) async fn stop(self) {
-        self.0.shutdown().await;
-    }
-}
 
 /// A node of its own in one mesh, on one topic.
 #[derive(Debug)]
@@ -117,17 +18,6 @@ pub(crate) struct Member {
     node: Node,
     mesh: maille::Mesh,
     topic: Topic<Tick>,
-}
-
-/// Where a node stands in its mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It met nobody.
-    Alone,
-    /// It met so many peers of the mesh, and all refused.
-    Refused(usize),
-    /// It has so many neighbours.
-    Joined(usize),
 }
 
 impl Member {
@@ -150,12 +40,7 @@ impl Member {
 
     /// Where it stands.
     pub(crate) fn standing(&self) -> Standing {
-        match self.mesh.status() {
-            maille::Status::Refused { peers } => Standing::Refused(peers),
-            maille::Status::Joined { neighbours } => Standing::Joined(neighbours),
-            // `Alone`, and whatever later versions tell apart of it.
-            _ => Standing::Alone,
-        }
+        Standing::of(&self.mesh)
     }
 
     /// Bytes its node wrote to all connections so far.
@@ -165,37 +50,7 @@ impl Member {
 
     /// Resolves, with the sentence to end with, once every peer met refused for 20 s and no member was found.
     pub(crate) async fn refused(&self) -> Failure {
-        let mut refused_since = None;
-        let mut statuses = self.mesh.status_changes();
-        loop {
-            match self.standing() {
-                Standing::Joined(_) => return std::future::pending().await,
-                Standing::Refused(_) => {
-                    refused_since.get_or_insert_with(tokio::time::Instant::now);
-                }
-                Standing::Alone => {}
-            }
-            let patience = async {
-                match refused_since {
-                    Some(since) => tokio::time::sleep_until(since + REFUSED_AFTER).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = patience => if let Standing::Refused(peers) = self.standing() {
-                    return Failure::Refused(format!(
-                        "none of {peers} peers on {} accepted this password: it may be wrong, or they are another group with the \
-                         same mesh name",
-                        self.mesh.name()
-                    ));
-                } else {
-                    refused_since = None;
-                },
-                status = statuses.next() => if status.is_none() {
-                    return Failure::Other("the mesh was left".to_owned());
-                },
-            }
-        }
+        network::refused(&self.mesh).await
     }
 
     /// Begins to publish.

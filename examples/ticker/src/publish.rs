@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::args::PublishArgs;
+use shared::{secret, stop};
+
 use crate::exit::Failure;
-use crate::mesh::{Member, Outlet, Standing, place};
+use crate::mesh::{Member, Outlet, Standing};
 use crate::pace::Pace;
-use crate::secret;
 use crate::source::{Options, Source, Supply, supply};
-use crate::stop;
 
 /// How often a terminal is told how far the replay is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Runs the command.
 pub(crate) async fn run(args: PublishArgs) -> Result<(), Failure> {
     let mut stopped = std::pin::pin!(stop::requested());
-    let address = place(args.common.address.clone(), args.common.ticket.as_ref())?;
+    let address = args.common.place()?;
     let options = Options {
         columns: args.columns(),
         skip_bad: args.skip_bad,
@@ -30,8 +30,8 @@ pub(crate) async fn run(args: PublishArgs) -> Result<(), Failure> {
         Some(file) => Some(Source::open(file, &options)?),
         None => Some(Source::built_in()?),
     };
-    let credential = secret::credential(&args.common, &address)?;
-    let network = args.common.network();
+    let credential = secret::credential(&args.common.mesh, &address)?;
+    let network = args.common.mesh.network(None);
     let member = Member::join(&network, &address, credential).await?;
     say(&format!("publishing as {}", member.id()));
     say(&format!(

@@ -6,11 +6,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::{Beginning, WatchArgs};
 use crate::board::screen::Wish;
+use shared::{secret, stop};
+
 use crate::exit::Failure;
-use crate::mesh::{Address, Heard, Inlet, Member, Standing, Start, place};
-use crate::secret;
+use crate::mesh::{Address, Heard, Inlet, Member, Standing, Start};
 use crate::show::Show;
-use crate::stop;
 
 /// How often the board is drawn.
 const TURN: Duration = Duration::from_millis(100);
@@ -20,9 +20,9 @@ const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Runs the command.
 pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
     let mut stopped = std::pin::pin!(stop::requested());
-    let address = place(args.common.address.clone(), args.common.ticket.as_ref())?;
-    let credential = secret::credential(&args.common, &address)?;
-    let network = args.common.network();
+    let address = args.common.place()?;
+    let credential = secret::credential(&args.common.mesh, &address)?;
+    let network = args.common.mesh.network(None);
     let member = Member::join(&network, &address, credential).await?;
     let inlet = member
         .subscribe(start(args.from), &args.publisher, &args.symbols)

@@ -20,6 +20,8 @@ use self::stage::Stage;
 use self::summary::Summary;
 use crate::args::DemoArgs;
 use crate::desk::{Desk, Report, Tally, Until};
+use shared::stop;
+
 use crate::exit::Failure;
 use crate::feed::fetch::Fetcher;
 use crate::feed::source::Source;
@@ -27,7 +29,6 @@ use crate::item::Item;
 use crate::lines;
 use crate::mesh::{Address, Outlet};
 use crate::say::progress;
-use crate::stop;
 
 /// How long the nodes may take to meet.
 const MEET_TIMEOUT: Duration = Duration::from_secs(90);

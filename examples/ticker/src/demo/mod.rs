@@ -16,12 +16,13 @@ use self::cast::Cast;
 use self::viewer::{PublishTimes, Viewer};
 use crate::args::DemoArgs;
 use crate::board::screen::Wish;
+use shared::stop;
+
 use crate::exit::Failure;
 use crate::mesh::{Arrival, Heard, Outlet, Start};
 use crate::pace::{Pace, Speed};
 use crate::show::{Show, print};
 use crate::source::Source;
-use crate::stop;
 use crate::summary::Summary;
 use crate::tick::Tick;
 

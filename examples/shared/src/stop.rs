@@ -2,7 +2,7 @@
 
 /// Resolves at Ctrl-C (SIGINT) or SIGTERM; never, if the system gives no signals.
 #[cfg(unix)]
-pub(crate) async fn requested() {
+pub async fn requested() {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
@@ -19,7 +19,7 @@ pub(crate) async fn requested() {
 
 /// Resolves at Ctrl-C; never, if the system gives no signals.
 #[cfg(not(unix))]
-pub(crate) async fn requested() {
+pub async fn requested() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
     }

@@ -1,13 +1,14 @@
 //! Where the mesh's password comes from: a file, a variable, or the terminal. Never the arguments, which every user of
-//! the machine can list, and never standard input, which holds ticks.
+//! the machine can list, and never standard input, which may hold what is published.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::args::CommonArgs;
+use maille::{Address, Credential, Password};
+
+use crate::args::MeshArgs;
 use crate::exit::Failure;
-use crate::mesh::{Address, Credential, Password};
 
 /// The variable that holds a password.
 const PASSWORD_VARIABLE: &str = "MAILLE_PASSWORD";
@@ -18,7 +19,10 @@ const WAYS: &str = "give it with --password-file F, in the variable MAILLE_PASSW
                     for it (an open mesh, without a password, needs --open)";
 
 /// What opens the mesh of `address`, asking for it if need be.
-pub(crate) fn credential(args: &CommonArgs, address: &Address) -> Result<Credential, Failure> {
+///
+/// # Errors
+/// When there is no password, or none that can be one, in words that do not hold it.
+pub fn credential(args: &MeshArgs, address: &Address) -> Result<Credential, Failure> {
     if args.open {
         return Ok(Credential::open());
     }
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
 
     fn refusal(name: &str, bytes: Option<&[u8]>) -> String {
-        let path = std::env::temp_dir().join(format!("ticker-test-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("shared-test-{}-{name}", std::process::id()));
         if let Some(bytes) = bytes {
             std::fs::write(&path, bytes).unwrap();
         }
