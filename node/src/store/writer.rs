@@ -130,7 +130,8 @@ pub fn spawn<S: Store + 'static>(
         let store = match open() {
             Ok(store) => store,
             Err(error) => {
-                // Nobody who waits: the error is the only news, and the handle says `Stopped`.
+                // The handle says `Stopped` by the time that the error is known: nothing is taken that goes nowhere.
+                drop((inbox, outbox));
                 let _ = opened.send(Err(error));
                 return;
             }
