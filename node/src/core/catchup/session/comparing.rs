@@ -87,6 +87,10 @@ impl Session {
             Wanted::Last(_) | Wanted::Latest => !self.is_unanswered,
             Wanted::All | Wanted::Since(_) | Wanted::After(_) => true,
         };
+        // What was reported as missing is not told again.
+        for (run, next) in &mut reached {
+            *next = self.reached.get(run).copied().unwrap_or(0).max(*next);
+        }
         // What follows a run that was heard is wanted, whoever claimed it and did not give it.
         let unheard = self.ends.iter().filter(|(run, _)| !has_begun(&reached, run));
         let unheard = unheard.map(|(run, end)| (*run, *end)).collect();
