@@ -170,14 +170,20 @@ fn a_fork_freezes_the_run_everywhere() {
     }
 }
 
-#[test]
-fn replays_after_a_minute_and_an_hour_are_delivered_to_nobody() {
+/// Two runs of a publisher, which node 9 has on its tape.
+fn recorded() -> World {
     let mut world = world(40, false);
     world.nodes[9].honesty = Honesty::Replays;
     publish(&mut world, 0, 100, 50 * MS);
     world.open_publisher(0);
     publish(&mut world, 0, 100, 50 * MS);
     world.run_for(SECOND);
+    world
+}
+
+#[test]
+fn replays_after_a_minute_and_an_hour_are_delivered_to_nobody() {
+    let mut world = recorded();
     let records = assert_whole(&world);
     assert_eq!(records, 40 * 200);
     for wait in [61 * SECOND, 3_600 * SECOND] {
@@ -195,12 +201,7 @@ fn replays_after_a_minute_and_an_hour_are_delivered_to_nobody() {
 /// Who comes back remembers where it stood, and nothing else.
 #[test]
 fn replays_are_not_delivered_to_one_who_was_away() {
-    let mut world = world(40, false);
-    world.nodes[9].honesty = Honesty::Replays;
-    publish(&mut world, 0, 100, 50 * MS);
-    world.open_publisher(0);
-    publish(&mut world, 0, 100, 50 * MS);
-    world.run_for(SECOND);
+    let mut world = recorded();
     let position = world.nodes[7].readers[0].diary.position().clone();
     let key = world.nodes[7].key.clone();
     world.leave(7);

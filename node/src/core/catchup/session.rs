@@ -195,6 +195,8 @@ impl Session {
                 world.out.push(Action::Unanswered { session: self.id });
             }
             self.answered = answered;
+            // What the local store lacks is no news.
+            self.shortfalls.drop_peer(&me);
             for (run, _) in self.claims.selected() {
                 self.ends.insert(run, self.claims.agreed_end(run));
             }
