@@ -19,6 +19,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// Members that are not asked again for what they did.
 pub const BANNED_MAX: usize = 256;
+/// So long after a neighbour was lost, this node may be on the smaller side of a network in pieces: links to those who have
+/// what is missing may still come.
+pub const UNSETTLED: Duration = Duration::from_secs(90);
 /// Members that can be asked.
 pub const MEMBERS_MAX: usize = 256;
 
@@ -50,6 +53,7 @@ pub(super) struct Asker {
     paused: BTreeMap<PeerId, Instant>,
     /// Members whose time for an answer was over, and who have not answered since: they may be gone without a word.
     mute: BTreeSet<PeerId>,
+    unsettled_until: Option<Instant>,
     next_request: u64,
 }
 
@@ -64,6 +68,7 @@ impl Asker {
             load: BTreeMap::new(),
             paused: BTreeMap::new(),
             mute: BTreeSet::new(),
+            unsettled_until: None,
             next_request: 0,
         }
     }
@@ -73,14 +78,23 @@ impl Asker {
     }
 
     /// These can be asked from now on; who no longer can.
-    pub(super) fn set_members(&mut self, members: Vec<PeerId>) -> Vec<PeerId> {
+    pub(super) fn set_members(&mut self, members: Vec<PeerId>, now: Instant) -> Vec<PeerId> {
         let before = std::mem::take(&mut self.members);
         let others = members.into_iter().filter(|peer| *peer != self.me);
         self.members = others.take(MEMBERS_MAX).collect();
         let members = &self.members;
         self.paused.retain(|peer, _| members.contains(peer));
         self.mute.retain(|peer| members.contains(peer));
-        before.difference(members).copied().collect()
+        let gone: Vec<PeerId> = before.difference(members).copied().collect();
+        if !gone.is_empty() {
+            self.unsettled_until = Some(now + UNSETTLED);
+        }
+        gone
+    }
+
+    /// Whether a neighbour was lost of late.
+    pub(super) fn is_unsettled(&self, now: Instant) -> bool {
+        self.unsettled_until.is_some_and(|until| now < until)
     }
 
     /// Members that can be asked, this node left out.

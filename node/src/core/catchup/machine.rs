@@ -53,7 +53,7 @@ impl Catchup {
         match input {
             Input::Members(members) => {
                 // What nobody can be asked for may as well not be claimed: else a liar need only leave in time.
-                for gone in self.asker.set_members(members) {
+                for gone in self.asker.set_members(members, now) {
                     self.sessions.values_mut().for_each(|session| session.drop_peer(&gone));
                 }
             }

@@ -29,9 +29,11 @@ pub const REPAIR_WAIT: Duration = Duration::from_secs(5);
 /// again after this time, whenever it has doubled, up to a longest time ...
 const ROUND_DELAY: Duration = Duration::from_secs(1);
 const ROUND_DELAY_MAX: Duration = Duration::from_secs(8);
-/// ... so many times in all: after 1, 2, 4 and five times 8 s. The live inbox waits for longer than that, and in less than that
-/// a neighbour that is gone without a word is given up and others are met.
+/// ... so many times in all: after 1, 2, 4 and five times 8 s. In less than that a neighbour that is gone without a word is
+/// given up and others are met ...
 pub const ROUNDS: u32 = 8;
+/// ... or while neighbours were lost of late so many times: 111 s. The live inbox waits for longer than that.
+pub const ROUNDS_UNSETTLED: u32 = 16;
 /// How long after the round before all are asked again.
 pub(super) fn round_delay(rounds: u32) -> Duration {
     ROUND_DELAY_MAX.min(ROUND_DELAY * 2_u32.saturating_pow(rounds))
@@ -126,6 +128,11 @@ impl Repair {
 
     pub(super) fn step(&mut self, asker: &mut Asker, rng: &mut StdRng, now: Instant, out: &mut Vec<Action>) {
         let runs: Vec<Run> = self.jobs.keys().copied().collect();
+        let rounds_max = if asker.is_unsettled(now) {
+            ROUNDS_UNSETTLED
+        } else {
+            ROUNDS
+        };
         for run in runs {
             let Some(job) = self.jobs.get_mut(&run) else { continue };
             job.advance(now);
@@ -138,10 +145,10 @@ impl Repair {
                 let able: Vec<PeerId> = job.able(asker).collect();
                 let alone = asker.is_alone();
                 if able.is_empty() {
-                    if (alone && now < job.patience) || (job.is_last_round() && !job.asked.is_empty()) {
+                    if (alone && now < job.patience) || (job.is_last_round(rounds_max) && !job.asked.is_empty()) {
                         break;
                     }
-                    if !alone && job.puts_off(&hole, now) {
+                    if !alone && job.puts_off(&hole, rounds_max, now) {
                         continue;
                     }
                     for sequences in job.awaited.within(&hole).iter().cloned() {
@@ -257,13 +264,13 @@ impl Job {
         missing.first().cloned()
     }
 
-    fn is_last_round(&self) -> bool {
-        self.rounds >= ROUNDS && self.round_at.is_none()
+    fn is_last_round(&self, rounds_max: u32) -> bool {
+        self.rounds >= rounds_max && self.round_at.is_none()
     }
 
     /// Leaves a hole for the next round, if it is worth one.
-    fn puts_off(&mut self, hole: &Range<u64>, now: Instant) -> bool {
-        if self.awaited.within(hole).is_empty() || self.is_last_round() {
+    fn puts_off(&mut self, hole: &Range<u64>, rounds_max: u32, now: Instant) -> bool {
+        if self.awaited.within(hole).is_empty() || self.is_last_round(rounds_max) {
             return false;
         }
         if self.round_at.is_none() {

@@ -29,7 +29,7 @@ use crate::types::Cursor;
 
 /// How long the frames of a new run wait for its first one, which tells whether the run before is complete, and for the
 /// rest of that: longer than a missing frame is waited for.
-pub const RESTART_GRACE: Duration = Duration::from_secs(75);
+pub const RESTART_GRACE: Duration = Duration::from_secs(135);
 /// Frames that wait for earlier ones, of all publishers of the topic.
 pub const HELD_FRAMES_TOTAL_MAX: usize = 65_536;
 /// Bytes of those frames.

@@ -24,7 +24,7 @@ pub const YOUNG_SEQUENCES: u64 = 256;
 pub const REPAIR_DELAY: Duration = Duration::from_millis(500);
 /// How long a missing frame is waited for, counted from when the frame after it came; shorter if it turns out that nobody
 /// has it. Where all are slow, a frame may be that late.
-pub const GAP_TIMEOUT: Duration = Duration::from_secs(60);
+pub const GAP_TIMEOUT: Duration = Duration::from_secs(120);
 /// Gaps of one run that are known to be beyond repair before their turn comes.
 pub const LOST_MAX: usize = 64;
 /// Missing sequence numbers that are worth waiting for.

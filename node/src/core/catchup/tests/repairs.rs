@@ -68,6 +68,28 @@ fn what_fills_by_itself_is_withdrawn() {
 }
 
 #[test]
+fn it_goes_on_for_longer_after_a_neighbour_was_lost() {
+    let run = *frames().keys().next().unwrap();
+    let lacks = || honest(Holding::default());
+    let mut world = World::new(1, vec![lacks(), lacks()], Holding::default(), FINE);
+    world.give(Input::Missing { run, sequences: 3..9 });
+    world.run(60);
+    assert_eq!(
+        world.hopeless,
+        [(run, 3..9)],
+        "everybody was asked, and nothing changed"
+    );
+
+    let mut world = World::new(1, vec![lacks(), lacks()], Holding::default(), FINE);
+    world.give(Input::Missing { run, sequences: 3..9 });
+    world.leave_in(30_000, peer(2));
+    world.run(100);
+    assert_eq!(world.hopeless, [], "its side of the network may be the smaller one");
+    world.run(20);
+    assert_eq!(world.hopeless, [(run, 3..9)]);
+}
+
+#[test]
 fn without_anybody_to_ask_it_waits_a_little() {
     let run = *frames().keys().next().unwrap();
     let mut world = World::new(1, vec![], Holding::default(), FINE);

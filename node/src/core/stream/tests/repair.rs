@@ -50,9 +50,9 @@ fn a_head_shows_that_the_last_frames_were_lost() {
     clocked.receive(3_100, frame(5, 1), peer(RELAY));
     assert_eq!(story(&mut clocked), "d5.1 d5.2");
     clocked.receive(4_000, head(4, 9), peer(RELAY));
-    clocked.run_to(63_999);
+    clocked.run_to(123_999);
     assert_eq!(story(&mut clocked), "");
-    clocked.run_to(64_000);
+    clocked.run_to(124_000);
     assert_eq!(story(&mut clocked), "g5.3-4", "nobody brought it");
 }
 
