@@ -19,8 +19,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// Members that are not asked again for what they did.
 pub const BANNED_MAX: usize = 256;
-/// So long after a neighbour was lost, this node may be on the smaller side of a network in pieces: links to those who have
-/// what is missing may still come.
+/// So long after a neighbour was lost, this node may be on the smaller side of a network in pieces:
+/// links to those who have what is missing may still come.
 pub const UNSETTLED: Duration = Duration::from_secs(90);
 /// Members that can be asked.
 pub const MEMBERS_MAX: usize = 256;

@@ -9,12 +9,7 @@ use std::{
 
 use libp2p::PeerId;
 
-use super::{
-    RequestId, Run,
-    reader::Read,
-    repair::{ROUNDS, round_delay},
-    spans::Spans,
-};
+use super::{RequestId, Run, reader::Read, repair::round_delay, spans::Spans};
 use crate::core::stream::Frame;
 
 /// When a peer is in so much trouble, it counts as one that does not have what it is asked for.
@@ -164,8 +159,13 @@ impl Piece {
         self.trouble.get(peer).copied().unwrap_or(0)
     }
 
+    /// Whether all were asked for what is looked for before.
+    pub(super) fn is_asked_again(&self) -> bool {
+        self.rounds > 0
+    }
+
     /// Nobody has what is looked for, but it exists: all are asked again some times before it is given up.
-    pub(super) fn next_round(&mut self, now: Instant) -> Round {
+    pub(super) fn next_round(&mut self, rounds_max: u32, now: Instant) -> Round {
         match self.round_at {
             Some(at) if at > now => Round::Later,
             Some(_) => {
@@ -174,7 +174,7 @@ impl Piece {
                 self.trouble.clear();
                 Round::Now
             }
-            None if self.rounds < ROUNDS => {
+            None if self.rounds < rounds_max => {
                 self.round_at = Some(now + round_delay(self.rounds));
                 self.rounds += 1;
                 Round::Later

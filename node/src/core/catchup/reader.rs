@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use libp2p::PeerId;
@@ -14,10 +14,11 @@ use rand::{rngs::StdRng, seq::IteratorRandom as _};
 
 use super::{
     Action, Question, RequestId, Run,
-    asker::{Asker, Owner},
+    asker::{Asker, Owner, UNSETTLED},
     claims::Claims,
     newest::run_of,
     piece::{Held, Piece, Round},
+    repair::rounds_max,
 };
 use crate::{core::stream::Frame, types::Position};
 
@@ -400,16 +401,19 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, known: Known, claims: &Claims, a
     let asker = &*around.asker;
     piece.look_for(at);
     let live = linked || around.live.get(&run).is_some_and(|end| at < *end);
+    // One that was asked for this and never claimed it still has what it claims.
+    let claims_this: BTreeSet<PeerId> = claims.holders(run, at).collect();
+    let gives = |peer: &PeerId| asker.usable(peer) && !(piece.is_tried(peer) && claims_this.contains(peer));
     let to = claims
-        .next_from(run, at + 1, |peer| asker.usable(peer) && !piece.is_tried(peer))
+        .next_from(run, at + 1, gives)
         .map_or(hole.end, |next| next.min(hole.end));
     // Older than all that anybody has: history begins later.
     let is_oldest = claims.next_from(run, 0, |_| true).is_none_or(|first| first > at);
     if is_oldest && !live && !follows && !around.has_begun(&run) {
         return Choice::GiveUp(at..to);
     }
-    let holders = claims.holders(run, at);
-    let mut able: Vec<PeerId> = holders
+    let mut able: Vec<PeerId> = claims_this
+        .into_iter()
         .filter(|peer| asker.usable(peer) && !piece.is_tried(peer))
         .collect();
     if !piece.is_tried(&me) && (live || able.contains(&me)) {
@@ -423,16 +427,22 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, known: Known, claims: &Claims, a
     let (mut end, mut tier) = (hole.end, able);
     if tier.is_empty() {
         // Who answered before somebody told of the run may have it now.
-        let others = asker.members().filter(|peer| linked || !around.answered.contains(peer));
+        let may_have = |peer: &PeerId| linked || piece.is_asked_again() || !around.answered.contains(peer);
+        let others = asker.members().filter(may_have);
         tier = others.filter(|peer| !piece.is_tried(peer)).collect();
         // A member that answered may have got it since, but then the live inbox has it too.
         end = to;
     }
     if tier.is_empty() {
         // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
-        let may_come = around.now < around.patience && !asker.is_alone();
+        let unsettled = if asker.is_unsettled(around.now) {
+            UNSETTLED
+        } else {
+            Duration::ZERO
+        };
+        let may_come = around.now < around.patience + unsettled && !asker.is_alone();
         let round = if linked || may_come {
-            piece.next_round(around.now)
+            piece.next_round(rounds_max(asker, around.now), around.now)
         } else {
             Round::Never
         };

@@ -33,7 +33,8 @@ use crate::{
 pub const MEMBERS_WAIT: Duration = Duration::from_secs(10);
 /// How long it waits for others beside the first.
 pub const MEMBERS_SETTLE: Duration = Duration::from_millis(500);
-/// For how long after it began to read a session asks again for what no member has, but some may still be repairing.
+/// For how long after it began to read a session asks again for what no member has, but some may still be repairing; for
+/// [`UNSETTLED`](super::UNSETTLED) more while the neighbourhood is unsettled.
 pub const HOLES_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
