@@ -63,6 +63,9 @@ export function startGuests() {
     event.preventDefault();
     const field = event.target.elements.name;
     const name = field.value.trim();
-    if (name && await save(null, { name, coming: '', note: '' })) field.value = '';
+    if (!name) return;
+    // The next one may be typed meanwhile.
+    field.value = '';
+    if (!await save(null, { name, coming: '', note: '' })) field.value ||= name;
   });
 }

@@ -51,12 +51,14 @@ export function startTodos() {
     const field = event.target.elements.text;
     const text = field.value.trim();
     if (!text) return;
+    // The next one may be typed meanwhile.
+    field.value = '';
     try {
       settled();
       const { id } = await put('todos', null, { text, done: '', who: '' });
-      field.value = '';
       shown.row(id)?.scrollIntoView({ block: 'nearest' });
     } catch (refusal) {
+      field.value ||= text;
       complain(refusal);
     }
   });
