@@ -53,6 +53,6 @@ pub use crate::metrics::Metrics;
 pub use crate::store::{DataDirError, IdentityError};
 pub use crate::types::{
     Address, AddressError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError, NameError, Password,
-    PasswordError, PeerMultiaddr, Position, PositionError, ServiceName, Start, Strength, Ticket, TicketError, TicketParseError,
-    TopicName,
+    PasswordError, PeerMultiaddr, Position, PositionError, ServiceName, Start, Strength, Ticket, TicketError,
+    TicketParseError, TopicName,
 };

@@ -16,7 +16,15 @@ fn calls_and_replies_are_bounded() {
     for bytes in common::request_replies() {
         assert_eq!(decode_request_reply(&bytes).unwrap().encode_to_vec(), bytes);
     }
-    let call = |service: String| decode_request_call(&Call { service, ..Call::default() }.encode_to_vec());
+    let call = |service: String| {
+        decode_request_call(
+            &Call {
+                service,
+                ..Call::default()
+            }
+            .encode_to_vec(),
+        )
+    };
     assert!(call("x".repeat(255)).is_ok());
     let field = "call.service";
     let length = |field, bytes, bytes_max| DecodeError::Length {

@@ -125,9 +125,7 @@ impl<R: Payload> Request<R> {
             CallError::NotUnderstood => RequestError::NotUnderstood,
             CallError::Failed => RequestError::Failed,
             CallError::Unreachable => RequestError::Unreachable,
-            CallError::Deadline => RequestError::Deadline {
-                time: self.caller.time,
-            },
+            CallError::Deadline => RequestError::Deadline { time: self.caller.time },
             CallError::Gone => RequestError::Gone,
             CallError::Closed => RequestError::Closed,
         })?;

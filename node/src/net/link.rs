@@ -68,11 +68,7 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Vec<TopicInfo>>,
     },
     /// Open a stream for a call to a member, which is met first if need be.
-    OpenStream {
-        slot: Slot,
-        peer: PeerId,
-        opening: Opening,
-    },
+    OpenStream { slot: Slot, peer: PeerId, opening: Opening },
     /// Members to ask for a service.
     Servers {
         slot: Slot,

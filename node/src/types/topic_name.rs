@@ -61,8 +61,20 @@ pub(super) fn check_path(kind: NameKind, text: &str) -> Result<(), NameError> {
     for segment in text.split('/') {
         match segment {
             "" => return Err(NameError::EmptyPart { kind, offset }),
-            "." => return Err(NameError::DotSegment { kind, segment: ".", offset }),
-            ".." => return Err(NameError::DotSegment { kind, segment: "..", offset }),
+            "." => {
+                return Err(NameError::DotSegment {
+                    kind,
+                    segment: ".",
+                    offset,
+                });
+            }
+            ".." => {
+                return Err(NameError::DotSegment {
+                    kind,
+                    segment: "..",
+                    offset,
+                });
+            }
             _ => offset += segment.len() + 1,
         }
     }

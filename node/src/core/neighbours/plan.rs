@@ -134,7 +134,11 @@ impl Neighbours {
         // A full house of candidates may have sent it away again. One that failed just now is left alone for a while; a
         // former neighbour is not: it may have been let go for others, and it knows the password.
         let may = |candidate: &Candidate| candidate.met || candidate.ready_at().is_some_and(|at| at <= now);
-        if self.candidates.get(&peer).is_some_and(|candidate| !candidate.busy && may(candidate)) {
+        if self
+            .candidates
+            .get(&peer)
+            .is_some_and(|candidate| !candidate.busy && may(candidate))
+        {
             // If it cannot be paid for now, whoever waits hears that it cannot be reached.
             let _ = self.approach(peer, Reason::Duty, now, out);
         }

@@ -73,7 +73,9 @@ impl Places {
 
     /// Gives a place back, and the `bytes` that it held.
     pub(crate) fn free(&mut self, peer: PeerId, bytes: usize) {
-        let Some(of_peer) = self.peers.get_mut(&peer) else { return };
+        let Some(of_peer) = self.peers.get_mut(&peer) else {
+            return;
+        };
         for taken in [&mut self.all, &mut *of_peer] {
             taken.places = taken.places.saturating_sub(1);
             taken.bytes = taken.bytes.saturating_sub(bytes);

@@ -115,7 +115,9 @@ impl Search {
     }
 
     fn ask_next(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let next = (self.asked_count < ASKED_MAX).then(|| self.untried.pop_front()).flatten();
+        let next = (self.asked_count < ASKED_MAX)
+            .then(|| self.untried.pop_front())
+            .flatten();
         self.ask_at = next.map(|_| now + HEDGE_AFTER);
         match next {
             Some(peer) => {

@@ -100,7 +100,11 @@ impl Caller {
     }
 
     async fn open(&self, peer: PeerId, deadline: Instant) -> Result<Line, CallError> {
-        let place = self.node.calling.take(peer).map_err(|_| CallError::Busy { here: true })?;
+        let place = self
+            .node
+            .calling
+            .take(peer)
+            .map_err(|_| CallError::Busy { here: true })?;
         let (opening, opened) = oneshot::channel();
         let command = Command::OpenStream {
             slot: self.mesh.slot,

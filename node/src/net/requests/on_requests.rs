@@ -112,7 +112,9 @@ impl Task {
 
     fn open_streams(&mut self, slot: Slot, peer: PeerId, openings: impl IntoIterator<Item = Opening>) {
         if let Some(inner) = self.swarm.behaviour_mut().gate.inner_mut(slot) {
-            openings.into_iter().for_each(|opening| inner.requests.open(peer, opening));
+            openings
+                .into_iter()
+                .for_each(|opening| inner.requests.open(peer, opening));
         }
     }
 

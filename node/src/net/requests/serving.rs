@@ -115,10 +115,9 @@ fn ending(answered: Result<Bytes, Option<Verdict>>, place: &mut Place) -> Ending
             Err(_) => failed("too many large answers are under way"),
         },
         Err(Some(Verdict::Undecodable)) => (outcome(Outcome::Undecodable), Bytes::new()),
-        Err(Some(Verdict::Refused(mut reason))) => {
-            reason.truncate(reason.floor_char_boundary(REQUEST_REASON_BYTES_MAX));
+        Err(Some(Verdict::Refused(reason))) => {
             let reply = Reply {
-                reason,
+                reason: cut(reason, REQUEST_REASON_BYTES_MAX),
                 ..outcome(Outcome::Refused)
             };
             (reply, Bytes::new())
@@ -126,6 +125,13 @@ fn ending(answered: Result<Bytes, Option<Verdict>>, place: &mut Place) -> Ending
         Err(Some(Verdict::Unencodable(why))) => failed(&why),
         Err(None) => failed("its handler panicked"),
     }
+}
+
+/// The beginning of a text, up to so many bytes and the end of a character.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    let end = (0..=bytes_max.min(text.len())).rfind(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
+    text
 }
 
 /// The last word to a caller whose request is not read.

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Poll};
 
+use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::ReadyUpgrade;
-use libp2p::core::Endpoint;
 use libp2p::swarm::handler::{
     ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound,
 };
@@ -140,16 +140,16 @@ impl ConnectionHandler for Handler {
         event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Opening>,
     ) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
-                if self.incoming.len() < INCOMING_MAX {
-                    self.incoming.push_back(self.of_member(stream));
-                }
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. })
+                if self.incoming.len() < INCOMING_MAX =>
+            {
+                self.incoming.push_back(self.of_member(protocol));
             }
             // Whoever asked may have given up.
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 let _ = info.send(self.of_member(protocol));
             }
-            // One that could not be opened is dropped, and whoever asked hears of it.
+            // A stream that could not be opened, whose asker hears of it as this is dropped; or one too many.
             _ => {}
         }
     }
