@@ -96,3 +96,14 @@ pub const CATCHUP_TOPICS_MAX: usize = 1_024;
 pub const CATCHUP_HEAD_BYTES_MAX: usize = 512;
 /// Records that may be asked for as the newest of a topic.
 pub const CATCHUP_LAST_MAX: u32 = 10_000;
+
+/// A call of a service, without the length before it and the request behind it.
+pub const REQUEST_CALL_BYTES_MAX: usize = 512;
+/// A reply to it, without the length before it and the answer behind it.
+pub const REQUEST_REPLY_BYTES_MAX: usize = 1_152;
+/// The name of a service.
+pub const SERVICE_NAME_BYTES_MAX: usize = TOPIC_NAME_BYTES_MAX;
+/// A request, or an answer.
+pub const REQUEST_BODY_BYTES_MAX: usize = 1_048_576;
+/// What a service says when it refuses.
+pub const REQUEST_REASON_BYTES_MAX: usize = 1_024;

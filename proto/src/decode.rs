@@ -8,7 +8,7 @@ use prost::Message as _;
 use crate::{
     DecodeError, admission,
     bounds::*,
-    catchup, control, frame, peers, ticket,
+    catchup, control, frame, peers, requests, ticket,
     wire::{Fields, Rule, check},
 };
 
@@ -189,6 +189,9 @@ const CATCHUP_ANSWER: &[Rule] = &[
     Rule::message(4, "busy", &[]),
 ];
 
+const REQUEST_CALL: &[Rule] = &[Rule::bytes(1, "call.service", 1, SERVICE_NAME_BYTES_MAX).required()];
+const REQUEST_REPLY: &[Rule] = &[Rule::bytes(3, "reply.reason", 1, REQUEST_REASON_BYTES_MAX)];
+
 /// One message of the handshake: an `AdmissionFrame` without the length before it.
 ///
 /// # Errors
@@ -306,6 +309,24 @@ pub fn decode_catchup_answer(bytes: &[u8]) -> Result<catchup::Answer, DecodeErro
         1 => decode_canonical(WHAT, bytes, CATCHUP_ANSWER_BYTES_MAX, CATCHUP_ANSWER),
         count => Err(DecodeError::NotOneMessage { what: WHAT, count }),
     }
+}
+
+/// A call of a service, without the length before it. How long the request may be is not looked at.
+///
+/// # Errors
+/// When it is longer than [`REQUEST_CALL_BYTES_MAX`], the service's name is absent or too long, or the encoding is not
+/// canonical.
+pub fn decode_request_call(bytes: &[u8]) -> Result<requests::Call, DecodeError> {
+    decode_canonical("a call", bytes, REQUEST_CALL_BYTES_MAX, REQUEST_CALL)
+}
+
+/// The reply to a call, without the length before it. How long the answer may be, and whether the outcome is known, is not
+/// looked at.
+///
+/// # Errors
+/// When it is longer than [`REQUEST_REPLY_BYTES_MAX`], the reason is too long, or the encoding is not canonical.
+pub fn decode_request_reply(bytes: &[u8]) -> Result<requests::Reply, DecodeError> {
+    decode_canonical("a reply", bytes, REQUEST_REPLY_BYTES_MAX, REQUEST_REPLY)
 }
 
 fn cap(what: &'static str, bytes: &[u8], bytes_max: usize) -> Result<(), DecodeError> {

@@ -21,7 +21,7 @@ pub use crate::{
     bounds::*,
     decode::{
         decode_admission, decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body,
-        decode_peer_cache, decode_ticket, decode_welcome,
+        decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome,
     },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
@@ -52,6 +52,11 @@ pub mod frame {
 /// The peer cache, a file of this machine: `peers.proto`.
 pub mod peers {
     pub use crate::generated::peers::v1::*;
+}
+
+/// What a member asks of another's service: `requests.proto`.
+pub mod requests {
+    pub use crate::generated::requests::v1::*;
 }
 
 /// What a newcomer needs to find a mesh: `ticket.proto`.

@@ -9,8 +9,9 @@ use std::{env, fmt::Debug};
 
 use maille_proto::{
     DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, catchup::AnswerKind, decode_admission,
-    decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body, decode_peer_cache, decode_ticket,
-    decode_welcome, encode_admission, encode_control, read_length, with_length,
+    decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body, decode_peer_cache,
+    decode_request_call, decode_request_reply, decode_ticket, decode_welcome, encode_admission, encode_control,
+    read_length, with_length,
 };
 use prost::Message;
 
@@ -99,6 +100,7 @@ fn mutated_inputs_are_refused_or_valid() {
             }
         },
     );
+    calls_and_replies(&mut run);
     let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
     run.decoder(
         "length",
@@ -114,6 +116,22 @@ fn mutated_inputs_are_refused_or_valid() {
         eprintln!("peak memory grew by {growth_kib} KiB");
         assert!(growth_kib < GROWTH_KIB_MAX, "peak memory grew by {growth_kib} KiB");
     }
+}
+
+fn calls_and_replies(run: &mut Run) {
+    run.decoder("call", &common::request_calls(), decode_request_call, |call, bytes| {
+        assert_eq!(call.encode_to_vec(), bytes);
+        assert!(bytes.len() <= 512 && (1..=255).contains(&call.service.len()));
+    });
+    run.decoder(
+        "reply",
+        &common::request_replies(),
+        decode_request_reply,
+        |reply, bytes| {
+            assert_eq!(reply.encode_to_vec(), bytes);
+            assert!(reply.reason.len() <= 1_024);
+        },
+    );
 }
 
 struct Run {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use maille_tests::processes::{Launch, PASSWORD, Running, SOON, User, programs, workspace};
 
 use crate::documents::fenced;
+use crate::requests::REQUESTS;
 
 /// A command that waits for others may take so long.
 const LONG: Duration = Duration::from_secs(120);
@@ -71,17 +72,20 @@ const FEEDS: [&str; 2] = [
 const CI: [&str; 2] = ["cargo run --release --bin ticker", "cargo test --workspace --locked"];
 
 /// A user with a shell, whose programs stay on this machine.
-struct Terminal(User);
+pub(crate) struct Terminal(User);
 
 impl Terminal {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let user = User::new();
         std::fs::create_dir(user.path("bin")).unwrap();
-        for (program, commands) in [("maille", "node|pub|sub|keep|topics"), ("ticker", "publish|watch")] {
+        for (program, commands) in [
+            ("maille", "node|pub|sub|keep|topics|request|reply"),
+            ("ticker", "publish|watch"),
+        ] {
             let real = programs().join(program);
             let here = "--no-mdns --listen /ip4/127.0.0.1/tcp/0";
             let text = format!(
-                "case $1 in {commands}) set -- \"$@\" {here};; esac\nexec '{}' \"$@\"\n",
+                "command=$1\ncase $1 in {commands}) shift; set -- $command {here} \"$@\";; esac\nexec '{}' \"$@\"\n",
                 real.display()
             );
             Self::program(&user, program, &text);
@@ -110,11 +114,11 @@ impl Terminal {
         self.0.shell(&if alone { format!("exec {line}") } else { line })
     }
 
-    fn start(&self, command: &str) -> Running {
+    pub(crate) fn start(&self, command: &str) -> Running {
         self.typed(command, &[]).start()
     }
 
-    fn run(&self, command: &str) -> Vec<String> {
+    pub(crate) fn run(&self, command: &str) -> Vec<String> {
         self.typed(command, &[]).run(LONG).expect(0).text()
     }
 }
@@ -415,6 +419,8 @@ fn documented() -> BTreeSet<String> {
                 "sub",
                 "keep",
                 "topics",
+                "request",
+                "reply",
                 "ticket",
                 "passphrase",
                 "id",
@@ -446,8 +452,9 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn every_documented_command_is_run_here() {
-    let run: [&[&str]; 13] = [
+    let run: [&[&str]; 14] = [
         &CHAT, &SECRET, &HELPER, &PRICES, &HISTORY, &DURABLE, &LOGS, &IDS, &PAGES, &DEMO, &BOARD, &FEEDS, &CI,
+        &REQUESTS,
     ];
     let run: BTreeSet<String> = run.into_iter().flatten().map(|command| (*command).to_owned()).collect();
     let documented = documented();

@@ -6,6 +6,7 @@ mod documents;
 mod habits;
 mod layout;
 mod purity;
+mod requests;
 mod source;
 mod spdx;
 mod supply;

@@ -9,6 +9,7 @@ mod helpers;
 mod interleavings;
 mod mirrors;
 mod proxy;
+mod requests;
 mod shown;
 mod siege;
 mod silence;

@@ -15,6 +15,8 @@ mod ports_and_rights;
 #[cfg(target_os = "linux")]
 mod prompt;
 mod refusal;
+#[cfg(unix)]
+mod requests;
 mod secrets;
 mod secrets_in_memory;
 mod small_commands;

@@ -8,5 +8,7 @@ mod newcomers;
 mod open_meshes;
 mod partition;
 mod quic;
+mod request_limits;
+mod requests;
 mod slow_readers;
 mod streams;

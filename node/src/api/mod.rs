@@ -8,6 +8,8 @@ mod mesh;
 mod node;
 mod payload;
 mod publisher;
+mod request;
+mod service;
 mod subscriber;
 mod topic;
 
@@ -21,6 +23,8 @@ pub use node::Node;
 pub use payload::Json;
 pub use payload::{Payload, PayloadError};
 pub use publisher::{Flushed, Publisher, Receipt};
+pub use request::{Request, RequestError};
+pub use service::{Caller, Refusal, Serve, ServeError, Service};
 pub use subscriber::{SubscribeBuilder, Subscriber};
 pub use topic::Topic;
 

@@ -4,6 +4,7 @@ mod common;
 mod completions;
 mod durable;
 mod events;
+mod execute;
 mod exit;
 mod id;
 mod keep;
@@ -19,6 +20,8 @@ mod patience;
 mod place;
 mod publish;
 mod receipts;
+mod reply;
+mod request;
 mod signals;
 mod start;
 mod subscribe;
@@ -79,6 +82,8 @@ enum Command {
     Sub(Box<subscribe::SubArgs>),
     Keep(Box<keep::KeepArgs>),
     Topics(Box<topics::TopicsArgs>),
+    Request(Box<request::RequestArgs>),
+    Reply(Box<reply::ReplyArgs>),
     Ticket(Box<ticket::TicketArgs>),
     Passphrase(passphrase::PassphraseArgs),
     Id(id::IdArgs),
@@ -123,6 +128,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Sub(args) => subscribe::run(*args, Stop::install()?).await,
         Command::Keep(args) => keep::run(*args, Stop::install()?).await,
         Command::Topics(args) => topics::run(*args, Stop::install()?).await,
+        Command::Request(args) => request::run(*args, Stop::install()?).await,
+        Command::Reply(args) => reply::run(*args, Stop::install()?).await,
     }
 }
 

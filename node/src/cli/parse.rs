@@ -113,7 +113,8 @@ pub(crate) fn spread_values(arguments: impl IntoIterator<Item = OsString>) -> Ve
         } else if let (true, Some((option, _))) = (continues, &open) {
             spread.push(option.clone());
         } else {
-            options_over |= text == "--";
+            // What follows `--exec` is another program's.
+            options_over |= text == "--" || text == "--exec";
             open = if options_over {
                 None
             } else {

@@ -11,5 +11,6 @@ pub mod liveness;
 pub mod neighbours;
 mod network;
 pub mod providers;
+pub(crate) mod requests;
 pub mod strangers;
 pub mod stream;

@@ -16,6 +16,7 @@ use super::inlet::{Filter, Inlet, SubscriptionLink, new_inbox};
 use super::inner::MeshBehaviour;
 use super::link::{Command, EVENTS_MAX, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState};
 use super::mesh::{MeshState, TOPICS_MAX};
+use super::requests::Requests;
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
 use super::{Slot, aside, unix_ms, unix_us};
@@ -85,6 +86,8 @@ impl Task {
                 reply,
             } => drop(reply.send(self.keep_topics(slot, topics, limits))),
             Command::Topics { slot, reply } => self.list_topics(slot, reply),
+            Command::OpenStream { slot, peer, opening } => self.open_stream(slot, peer, opening),
+            Command::Servers { slot, service, reply } => drop(reply.send(self.servers(slot, &service))),
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
     }
@@ -114,7 +117,9 @@ impl Task {
         let (status, status_seen) = watch::channel(Status::Alone);
         let (watched, neighbours_seen) = watch::channel(Vec::new());
         let (events, _) = broadcast::channel(EVENTS_MAX);
+        let services = Arc::default();
         let link = Arc::new(MeshLink {
+            services: Arc::clone(&services),
             slot,
             name: key.name().clone(),
             status: status_seen,
@@ -138,6 +143,7 @@ impl Task {
             serving: HashMap::new(),
             next_question: 0,
             asked: HashMap::new(),
+            requests: Requests::new(services),
             profiles: HashMap::new(),
             keeping: None,
             listings: BTreeMap::new(),
@@ -419,6 +425,7 @@ impl Task {
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;
             };
+            mesh.sweep_services();
             let (mut silent, mut ended) = (Vec::new(), Vec::new());
             for (topic, state) in &mut mesh.topics {
                 for closed in state.inlets.extract_if(.., |inlet| inlet.is_closed()) {

@@ -1,4 +1,4 @@
-//! What each mesh has behind its gate: gossip for what is new, catch-up for what is past.
+//! What each mesh has behind its gate: gossip for what is new, catch-up for what is past, requests between members.
 
 use std::io;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use maille_proto::{CATCHUP_ANSWER_BYTES_MAX, CATCHUP_REQUEST_BYTES_MAX};
 use unsigned_varint::aio::read_usize;
 
 use super::gossip::{self, Gossip};
+use super::requests::Streams;
 use crate::core::catchup::REQUEST_TIMEOUT;
 
 const CATCHUP_PROTOCOL: StreamProtocol = StreamProtocol::new("/catchup/1");
@@ -26,6 +27,8 @@ pub(crate) struct MeshBehaviour {
     pub(super) gossip: Gossip,
     /// Questions about frames of the past, and their answers, as bytes.
     pub(super) catchup: request_response::Behaviour<Lengths>,
+    /// Streams for calls of services.
+    pub(super) requests: Streams,
 }
 
 impl MeshBehaviour {
@@ -37,6 +40,7 @@ impl MeshBehaviour {
         Self {
             gossip: gossip::new(heartbeat),
             catchup: request_response::Behaviour::with_codec(Lengths, protocols, config),
+            requests: Streams::default(),
         }
     }
 }
@@ -79,7 +83,7 @@ impl request_response::Codec for Lengths {
     }
 }
 
-async fn read(stream: &mut (impl AsyncRead + Unpin + Send), bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin + Send), bytes_max: usize) -> io::Result<Vec<u8>> {
     let bytes = read_usize(&mut *stream).await.map_err(io::Error::other)?;
     if bytes > bytes_max {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than allowed"));

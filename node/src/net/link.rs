@@ -13,11 +13,12 @@ use super::error::{JoinError, KeepError, OpenError, SubscribeError};
 use super::event::{MeshEvent, NodeEvent};
 use super::inlet::{Filter, SubscriptionLink};
 use super::listing::TopicInfo;
+use super::requests::{Opening, Room, Services};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
 use crate::metrics::Counters;
 use crate::store::LogLimits;
-use crate::types::{Delivery, MeshName, Start, TopicName};
+use crate::types::{Delivery, MeshName, ServiceName, Start, TopicName};
 
 /// Commands that wait for the swarm task.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -66,6 +67,14 @@ pub(crate) enum Command {
         slot: Slot,
         reply: oneshot::Sender<Vec<TopicInfo>>,
     },
+    /// Open a stream for a call to a member, which is met first if need be.
+    OpenStream { slot: Slot, peer: PeerId, opening: Opening },
+    /// Members to ask for a service.
+    Servers {
+        slot: Slot,
+        service: ServiceName,
+        reply: oneshot::Sender<Vec<PeerId>>,
+    },
     /// Stop, after flushing.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -79,6 +88,8 @@ pub(crate) struct NodeLink {
     pub(crate) multiaddrs: watch::Receiver<Vec<Multiaddr>>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) counters: Arc<Counters>,
+    /// Requests of ours under way.
+    pub(crate) calling: Room,
 }
 
 /// A neighbour and where it was reached.
@@ -92,6 +103,8 @@ pub(crate) struct MeshLink {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) neighbours: watch::Receiver<Vec<NeighbourAt>>,
     pub(crate) events: broadcast::Sender<MeshEvent>,
+    /// What this node offers.
+    pub(crate) services: Arc<Services>,
 }
 
 /// A keeper, as its handle sees it. The task holds it weakly: when it is dropped, keeping ends.

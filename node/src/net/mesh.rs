@@ -17,6 +17,7 @@ use super::keeping::Keeping;
 use super::link::{MeshLink, NeighbourAt};
 use super::listing::{Asker, Listing};
 use super::on_catchup::Serving;
+use super::requests::Requests;
 use super::topic::TopicState;
 use crate::core::admission::MeshKey;
 use crate::core::bucket::Bucket;
@@ -59,6 +60,8 @@ pub(super) struct MeshState {
     pub(super) next_question: u64,
     /// Questions of ours, and who asked them.
     pub(super) asked: HashMap<OutboundRequestId, Asker>,
+    /// Calls of services, both ways.
+    pub(super) requests: Requests,
     /// What this node stores for others, if it does.
     pub(super) keeping: Option<Keeping>,
     /// Lists of topics that are being made.

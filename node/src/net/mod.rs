@@ -30,6 +30,7 @@ mod on_kad;
 mod on_swarm;
 mod outgoing;
 mod provider_store;
+mod requests;
 mod sources;
 mod start;
 mod stop;
@@ -53,6 +54,7 @@ pub(crate) use gate::Slot;
 pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
 pub(crate) use link::{Command, KeepLink, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub use listing::{PublisherInfo, TopicInfo};
+pub(crate) use requests::{AddError, CallError, Caller, Handler, ServiceKey, TIME_MAX, Verdict};
 pub(crate) use start::{Setup, start};
 #[cfg(feature = "test-util")]
 pub use wire::ByteStream;

@@ -9,7 +9,7 @@ use maille_proto::encode_control;
 use super::event::MeshEvent;
 use super::member;
 use super::task::{Done, Task};
-use super::{Slot, aside};
+use super::{Slot, aside, requests};
 use crate::core::liveness;
 use crate::core::neighbours::{Action, Input, Source, Status};
 
@@ -26,7 +26,11 @@ impl Task {
         let _in_mesh = self.mesh_span(slot).entered();
         let mut actions = Vec::new();
         let Some(mesh) = self.meshes.get_mut(&slot) else { return };
+        let approached = requests::approached(&input);
         mesh.neighbours.handle(input, Instant::now(), &mut actions);
+        if let Some((peer, met)) = approached {
+            self.callers_hear(slot, peer, met);
+        }
         for action in actions {
             self.perform(slot, action);
         }
@@ -107,7 +111,7 @@ impl Task {
     pub(super) fn send_profile(&mut self, slot: Slot, to: Option<PeerId>) {
         let multiaddrs = self.told_multiaddrs();
         let Some(mesh) = self.meshes.get(&slot) else { return };
-        let Some(own) = member::own(&self.key, &multiaddrs, &mesh.own_hints()) else {
+        let Some(own) = member::own(&self.key, &multiaddrs, &mesh.told_hints()) else {
             return;
         };
         let peers: Vec<PeerId> = match to {

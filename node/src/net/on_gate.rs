@@ -59,6 +59,7 @@ impl Task {
             Event::Inner { slot, event } => match event {
                 MeshBehaviourEvent::Gossip(event) => self.on_gossip_event(slot, event),
                 MeshBehaviourEvent::Catchup(event) => self.on_catchup_event(slot, event),
+                MeshBehaviourEvent::Requests(incoming) => self.on_call(slot, incoming),
             },
         }
     }

@@ -20,6 +20,7 @@ use super::durable::STORED_MAX;
 use super::error::SpawnError;
 use super::link::{COMMANDS_MAX, EVENTS_MAX, NodeLink};
 use super::outgoing::Queues;
+use super::requests::{self, Room};
 use super::sources::Sources;
 use super::task::{SWEEP_INTERVAL, Task};
 use super::transport;
@@ -82,6 +83,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         multiaddrs: multiaddrs_seen,
         events: events.clone(),
         counters: counters.clone(),
+        calling: Room::new(requests::CALLING),
     });
     let now = Instant::now();
     let strangers_max = if setup.helper {
@@ -116,6 +118,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         listings: 0,
         stored,
         tell_stored,
+        serving: Room::new(requests::SERVING),
         room: Arc::default(),
         announce_at: None,
         announced_at: None,

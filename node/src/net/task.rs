@@ -21,6 +21,7 @@ use super::mesh::MeshState;
 use super::on_kad::LookUp;
 use super::on_swarm::Connected;
 use super::outgoing::Queues;
+use super::requests::Room;
 use super::sources::Sources;
 use crate::core::catchup::wire::TopicHeld;
 use crate::core::catchup::{Answer, InboundId, RequestId};
@@ -73,6 +74,8 @@ pub(super) struct Task {
     /// What became of frames that were to be stored.
     pub(super) stored: mpsc::Receiver<(Slot, Outcome)>,
     pub(super) tell_stored: mpsc::Sender<(Slot, Outcome)>,
+    /// Requests of members under way.
+    pub(super) serving: Room,
     /// A subscriber that was full has room again.
     pub(super) room: Arc<Notify>,
     pub(super) announce_at: Option<Instant>,

@@ -12,6 +12,7 @@ mod position;
 mod prefix;
 mod rendezvous;
 mod selector;
+mod service_name;
 mod start;
 mod ticket;
 mod ticket_error;
@@ -30,6 +31,7 @@ pub use self::{
     prefix::{IpPrefix, WidePrefix, is_globally_routable, is_loopback, is_private},
     rendezvous::{TopicHint, mesh_key, topic_key},
     selector::Selector,
+    service_name::ServiceName,
     start::Start,
     ticket::{BootstrapPeer, Ticket},
     ticket_error::{TicketError, TicketParseError},

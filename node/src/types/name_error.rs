@@ -1,4 +1,4 @@
-//! What is wrong with a mesh or topic name, at which place, and what is allowed there.
+//! What is wrong with the name of a mesh, a topic or a service, at which place, and what is allowed there.
 
 use std::fmt;
 
@@ -10,6 +10,8 @@ pub enum NameKind {
     Mesh,
     /// A topic name.
     Topic,
+    /// The name of a service.
+    Service,
 }
 
 impl NameKind {
@@ -17,14 +19,14 @@ impl NameKind {
     fn part(self) -> &'static str {
         match self {
             Self::Mesh => "label",
-            Self::Topic => "segment",
+            Self::Topic | Self::Service => "segment",
         }
     }
 
     fn separator(self) -> char {
         match self {
             Self::Mesh => '.',
-            Self::Topic => '/',
+            Self::Topic | Self::Service => '/',
         }
     }
 
@@ -32,6 +34,7 @@ impl NameKind {
         match self {
             Self::Mesh => "lower-case letters, digits, '-' and '.', as in market.example",
             Self::Topic => "letters, digits, '.', '_', '-' and '/' between segments, as in equities/us",
+            Self::Service => "letters, digits, '.', '_', '-' and '/' between segments, as in photos/thumbnail",
         }
     }
 }
@@ -41,11 +44,12 @@ impl fmt::Display for NameKind {
         f.write_str(match self {
             Self::Mesh => "mesh name",
             Self::Topic => "topic name",
+            Self::Service => "service name",
         })
     }
 }
 
-/// Why a text is not a mesh or topic name. Offsets are in bytes from the start of the name, the first is 0.
+/// Why a text is not the name of a mesh, a topic or a service. Offsets are in bytes from the start of the name, the first is 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -110,17 +114,21 @@ pub enum NameError {
         /// Where the hyphen is.
         offset: usize,
     },
-    /// A segment `.` or `..` of a topic name.
-    #[error("segment {segment:?} at byte {offset} of the topic name: a topic is a name, not a path")]
+    /// A segment `.` or `..`.
+    #[error("segment {segment:?} at byte {offset} of the {kind}: a {kind} is not a path")]
     DotSegment {
+        /// Which name.
+        kind: NameKind,
         /// The segment.
         segment: &'static str,
         /// Where it begins.
         offset: usize,
     },
-    /// A topic name of too many segments.
-    #[error("a topic name has at most {segments_max} segments, this one has {segments}")]
+    /// Too many segments.
+    #[error("a {kind} has at most {segments_max} segments, this one has {segments}")]
     TooManySegments {
+        /// Which name.
+        kind: NameKind,
         /// How many it has.
         segments: usize,
         /// The most allowed.

@@ -2,12 +2,13 @@
 
 use maille_proto::append_lv;
 
-use super::{MeshName, TopicName};
+use super::{MeshName, ServiceName, TopicName};
 
 /// The length of a rendezvous key.
 const KEY_BYTES: usize = blake3::OUT_LEN;
 const MESH_CONTEXT: &str = "maille 1 mesh rendezvous";
 const TOPIC_CONTEXT: &str = "maille 1 topic rendezvous";
+const SERVICE_CONTEXT: &str = "maille 1 service";
 
 /// The key of a mesh in the DHT.
 #[must_use]
@@ -18,10 +19,14 @@ pub fn mesh_key(mesh: &MeshName) -> [u8; KEY_BYTES] {
 /// The key of a topic in the DHT.
 #[must_use]
 pub fn topic_key(mesh: &MeshName, topic: &TopicName) -> [u8; KEY_BYTES] {
+    key(TOPIC_CONTEXT, mesh, topic.as_str())
+}
+
+fn key(context: &str, mesh: &MeshName, name: &str) -> [u8; KEY_BYTES] {
     let mut names = Vec::new();
     append_lv(&mut names, mesh.as_str().as_bytes());
-    append_lv(&mut names, topic.as_str().as_bytes());
-    blake3::derive_key(TOPIC_CONTEXT, &names)
+    append_lv(&mut names, name.as_bytes());
+    blake3::derive_key(context, &names)
 }
 
 /// A topic, as member records name it: the first 8 bytes of its key. Two topics of a mesh may share one; that costs a
@@ -36,7 +41,16 @@ impl TopicHint {
     /// The hint of `topic` in `mesh`.
     #[must_use]
     pub fn of(mesh: &MeshName, topic: &TopicName) -> Self {
-        let key = topic_key(mesh, topic);
+        Self::first_of(&topic_key(mesh, topic))
+    }
+
+    /// The hint of a service: records name what a member serves as they name its topics.
+    #[must_use]
+    pub fn of_service(mesh: &MeshName, service: &ServiceName) -> Self {
+        Self::first_of(&key(SERVICE_CONTEXT, mesh, service.as_str()))
+    }
+
+    fn first_of(key: &[u8; KEY_BYTES]) -> Self {
         let (first, _) = key.split_first_chunk().expect("a key is longer than 8 bytes");
         Self(u64::from_be_bytes(*first))
     }
@@ -57,6 +71,9 @@ mod tests {
         let key = blake3::derive_key("maille 1 topic rendezvous", b"\x0emarket.example\x0bequities/us");
         assert_eq!(topic_key(&mesh, &topic), key);
         assert_eq!(TopicHint::of(&mesh, &topic).0.to_be_bytes(), key[..8]);
+        let service: ServiceName = "equities/us".parse().unwrap();
+        let key = blake3::derive_key("maille 1 service", b"\x0emarket.example\x0bequities/us");
+        assert_eq!(TopicHint::of_service(&mesh, &service).0.to_be_bytes(), key[..8]);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use maille_proto::TOPIC_NAME_BYTES_MAX;
 use super::name_error::{NameError, NameKind, name_type};
 
 const SEGMENTS_MAX: usize = 16;
-const KIND: NameKind = NameKind::Topic;
 
 /// A topic name: up to 16 segments of letters, digits, `.`, `_` and `-`, separated by `/`, at most 255 bytes.
 ///
@@ -34,12 +33,17 @@ impl TopicName {
 }
 
 fn check(text: &str) -> Result<(), NameError> {
+    check_path(NameKind::Topic, text)
+}
+
+/// What names of segments have in common.
+pub(super) fn check_path(kind: NameKind, text: &str) -> Result<(), NameError> {
     if text.is_empty() {
-        return Err(NameError::Empty { kind: KIND });
+        return Err(NameError::Empty { kind });
     }
     if text.len() > TOPIC_NAME_BYTES_MAX {
         return Err(NameError::TooLong {
-            kind: KIND,
+            kind,
             bytes: text.len(),
             bytes_max: TOPIC_NAME_BYTES_MAX,
         });
@@ -47,7 +51,7 @@ fn check(text: &str) -> Result<(), NameError> {
     for (offset, character) in text.char_indices() {
         if !matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' | '/') {
             return Err(NameError::Character {
-                kind: KIND,
+                kind,
                 character,
                 offset,
             });
@@ -56,14 +60,27 @@ fn check(text: &str) -> Result<(), NameError> {
     let mut offset = 0;
     for segment in text.split('/') {
         match segment {
-            "" => return Err(NameError::EmptyPart { kind: KIND, offset }),
-            "." => return Err(NameError::DotSegment { segment: ".", offset }),
-            ".." => return Err(NameError::DotSegment { segment: "..", offset }),
+            "" => return Err(NameError::EmptyPart { kind, offset }),
+            "." => {
+                return Err(NameError::DotSegment {
+                    kind,
+                    segment: ".",
+                    offset,
+                });
+            }
+            ".." => {
+                return Err(NameError::DotSegment {
+                    kind,
+                    segment: "..",
+                    offset,
+                });
+            }
             _ => offset += segment.len() + 1,
         }
     }
     match text.split('/').count() {
         segments if segments > SEGMENTS_MAX => Err(NameError::TooManySegments {
+            kind,
             segments,
             segments_max: SEGMENTS_MAX,
         }),
@@ -123,11 +140,11 @@ mod tests {
         assert_eq!(message("ab//c"), format!("empty segment at byte 3 {empty}"));
         assert_eq!(
             message("a/../b"),
-            "segment \"..\" at byte 2 of the topic name: a topic is a name, not a path"
+            "segment \"..\" at byte 2 of the topic name: a topic name is not a path"
         );
         assert_eq!(
             message("."),
-            "segment \".\" at byte 0 of the topic name: a topic is a name, not a path"
+            "segment \".\" at byte 0 of the topic name: a topic name is not a path"
         );
         assert_eq!(
             message(&["x"; 17].join("/")),

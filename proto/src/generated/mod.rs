@@ -17,6 +17,9 @@ pub mod frame {
 pub mod peers {
     pub mod v1;
 }
+pub mod requests {
+    pub mod v1;
+}
 pub mod ticket {
     pub mod v1;
 }

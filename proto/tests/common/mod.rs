@@ -10,6 +10,7 @@ use maille_proto::{
     encode_admission, encode_control,
     frame::{FrameBody, Predecessor, Record},
     peers::{MeshPeers, PeerCache},
+    requests,
     ticket::{BootstrapPeer, Ticket},
 };
 use prost::Message as _;
@@ -249,4 +250,37 @@ pub(crate) fn peak_memory_kib() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+pub(crate) fn request_calls() -> Vec<Vec<u8>> {
+    [("greet", 0, false), ("photos/thumbnail", 70_000, true)]
+        .map(|(service, bytes, ask)| {
+            let call = requests::Call {
+                service: service.into(),
+                bytes,
+                time_ms: 10_000,
+                ask,
+            };
+            call.encode_to_vec()
+        })
+        .to_vec()
+}
+
+pub(crate) fn request_replies() -> Vec<Vec<u8>> {
+    use requests::Outcome::{Answer, Busy, Refused, TooLarge};
+    [
+        (Answer, 1_000, ""),
+        (Busy, 0, ""),
+        (TooLarge, 1_048_576, ""),
+        (Refused, 0, "not today"),
+    ]
+    .map(|(outcome, bytes, reason)| {
+        let reply = requests::Reply {
+            outcome: outcome.into(),
+            bytes,
+            reason: reason.into(),
+        };
+        reply.encode_to_vec()
+    })
+    .to_vec()
 }

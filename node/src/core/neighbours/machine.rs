@@ -144,6 +144,7 @@ impl Neighbours {
             Input::Swapped { peer, records, answer } => self.swapped(peer, records, answer, now, out),
             Input::Farewell { peer, records } => self.farewell(&peer, records, now),
             Input::Sample { records } => self.learn(records, now),
+            Input::Wanted { peer } => self.wanted(peer, now, out),
             Input::LookedUp => self.look_ups.looked_up(),
             Input::TimedOut => {}
         }

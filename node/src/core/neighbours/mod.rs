@@ -179,6 +179,11 @@ pub enum Input {
         /// Which; the first 16 count.
         records: Vec<MemberRecord>,
     },
+    /// This node wants to speak to a peer now, neighbour or not. If it is none and can be approached, it is.
+    Wanted {
+        /// To whom.
+        peer: PeerId,
+    },
     /// One look-up ended; what it found was reported as `Found`.
     LookedUp,
     /// The deadline passed.

@@ -123,6 +123,32 @@ impl Neighbours {
         }
     }
 
+    /// Somebody waits for this peer: it is approached whatever the neighbourhood lacks, but not beyond the budgets.
+    pub(super) fn wanted(&mut self, peer: PeerId, now: Instant, out: &mut Vec<Action>) {
+        if peer == self.me || self.neighbours.contains_key(&peer) {
+            return;
+        }
+        if self.candidates.get(&peer).is_none() {
+            self.candidates.put(peer, Candidate::new(now), &mut self.rng);
+        }
+        // A full house of candidates may have sent it away again. One that failed just now is left alone for a while; a
+        // former neighbour is not: it may have been let go for others, and it knows the password.
+        let may = |candidate: &Candidate| candidate.met || candidate.ready_at().is_some_and(|at| at <= now);
+        if self
+            .candidates
+            .get(&peer)
+            .is_some_and(|candidate| !candidate.busy && may(candidate))
+        {
+            // If it cannot be paid for now, whoever waits hears that it cannot be reached.
+            let _ = self.approach(peer, Reason::Duty, now, out);
+        }
+    }
+
+    /// Whether an approach to the peer is under way.
+    pub fn is_approaching(&self, peer: &PeerId) -> bool {
+        self.candidates.get(peer).is_some_and(|candidate| candidate.busy)
+    }
+
     /// What the node lacks, as far as it makes look-ups urgent.
     pub(super) fn need_now(&self) -> Need {
         match self.neighbours.len() {

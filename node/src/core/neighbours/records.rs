@@ -27,6 +27,12 @@ impl Neighbours {
         self.sample_without(None, n, for_topics)
     }
 
+    /// Members beside the neighbours whose record names the topic or service.
+    pub fn others_on(&self, hint: TopicHint) -> Vec<PeerId> {
+        let on = self.book.records().filter(|record| record.topics.contains(&hint));
+        on.map(|record| record.peer).collect()
+    }
+
     /// What the peer cache should hold now: neighbours, the oldest friendship first, then those met before.
     pub fn to_remember(&self) -> Vec<MemberRecord> {
         let mut neighbours: Vec<_> = self

@@ -241,3 +241,47 @@ fn candidates_are_bounded_and_those_the_user_named_stay() {
     assert_eq!(rig.machine.candidates.len(), CANDIDATES_MAX);
     assert!(rig.machine.candidates.get(&peer(1)).is_some());
 }
+
+#[test]
+fn a_peer_that_somebody_waits_for_is_approached_by_a_content_node_within_the_budgets() {
+    let mut rig = Rig::new(13);
+    for n in 1..=TARGET as u64 {
+        rig.admit(n, &[]);
+    }
+    let wanted = |n| Input::Wanted { peer: peer(n) };
+    assert_eq!(approached(&rig.found(100, Source::Record)), NONE);
+    assert_eq!(approached(&rig.handle(wanted(100))), [100]);
+    assert!(rig.machine.is_approaching(&peer(100)));
+    assert_eq!(approached(&rig.handle(wanted(100))), NONE, "twice at once");
+    assert_eq!(approached(&rig.handle(wanted(1))), NONE, "a neighbour");
+    assert_eq!(approached(&rig.handle(wanted(ME))), NONE);
+    // One that failed just now is left alone for a moment.
+    rig.handle(dial_failed(100).unwrap());
+    assert_eq!(approached(&rig.handle(wanted(100))), NONE);
+    // Nobody named these: each may judge our proof, and there are few guesses for such.
+    let strangers = 200..300;
+    let asked = strangers.filter(|n| {
+        let asked = approached(&rig.handle(wanted(*n))) == [*n];
+        rig.handle(refused(*n).unwrap());
+        asked
+    });
+    assert_eq!(asked.count(), 10);
+    // A neighbour that was let go is called back.
+    rig.handle(Input::Farewell {
+        peer: peer(1),
+        records: Vec::new(),
+    });
+    rig.handle(Input::Left { peer: peer(1) });
+    assert_eq!(approached(&rig.handle(wanted(1))), [1]);
+}
+
+#[test]
+fn members_beside_the_neighbours_are_found_by_what_their_records_name() {
+    let mut rig = Rig::new(14);
+    rig.handle(Input::Sample {
+        records: vec![record(1, &[7]), record(2, &[8]), record(3, &[8, 7])],
+    });
+    let mut on = rig.machine.others_on(TopicHint(7));
+    on.sort_unstable();
+    assert_eq!(on, [peer(1), peer(3)]);
+}
