@@ -16,6 +16,7 @@ use super::inlet::{Filter, Inlet, SubscriptionLink, new_inbox};
 use super::inner::MeshBehaviour;
 use super::link::{Command, EVENTS_MAX, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState};
 use super::mesh::{MeshState, TOPICS_MAX};
+use super::presence::MeshPresence;
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
 use super::{Slot, aside, unix_ms, unix_us};
@@ -23,6 +24,7 @@ use crate::core::admission::MeshKey;
 use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
+use crate::core::presence;
 use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
 use crate::store::LogLimits;
 use crate::types::{Delivery, MeshName, Start, TopicName};
@@ -114,11 +116,13 @@ impl Task {
         let (status, status_seen) = watch::channel(Status::Alone);
         let (watched, neighbours_seen) = watch::channel(Vec::new());
         let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (presence, presence_link) = MeshPresence::new(&key, &self.key);
         let link = Arc::new(MeshLink {
             slot,
             name: key.name().clone(),
             status: status_seen,
             neighbours: neighbours_seen,
+            presence: presence_link,
             events: events.clone(),
         });
         let mesh = MeshState {
@@ -126,6 +130,7 @@ impl Task {
             link: Arc::downgrade(&link),
             neighbours: Neighbours::new(me, StdRng::from_rng(&mut rand::rng())),
             liveness: Liveness::new(StdRng::from_rng(&mut rand::rng())),
+            presence,
             topics: BTreeMap::new(),
             subscriptions: HashMap::new(),
             reached: HashMap::new(),
@@ -170,7 +175,9 @@ impl Task {
             self.release_all_acks(slot, &topic);
         }
         self.send_acks();
+        self.presence_hears(slot, presence::Input::Leaving);
         let Some(mesh) = self.meshes.remove(&slot) else { return };
+        mesh.presence.end();
         mesh.status.send_replace(Status::Alone);
         mesh.watched.send_replace(Vec::new());
         self.swarm.behaviour_mut().gate.leave(slot);
@@ -415,6 +422,7 @@ impl Task {
                 continue;
             }
             self.sweep_keeping(slot);
+            self.grant_wishes(slot);
             self.sweep_listings(slot, Instant::now());
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;

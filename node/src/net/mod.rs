@@ -29,6 +29,7 @@ mod on_gossip;
 mod on_kad;
 mod on_swarm;
 mod outgoing;
+mod presence;
 mod provider_store;
 mod sources;
 mod start;
@@ -53,6 +54,7 @@ pub(crate) use gate::Slot;
 pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
 pub(crate) use link::{Command, KeepLink, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub use listing::{PublisherInfo, TopicInfo};
+pub use presence::{MemberInfo, Members};
 pub(crate) use start::{Setup, start};
 #[cfg(feature = "test-util")]
 pub use wire::ByteStream;
