@@ -56,7 +56,10 @@ fn summaries_hashes_and_introductions_have_their_sizes() {
     assert!(decodes(PresenceMessage::Wanted(vec![0; 32])));
     assert!(!decodes(PresenceMessage::Wanted(vec![0; 31])));
     assert!(decodes(PresenceMessage::Introduction(vec![0; INTRODUCTION_BYTES_MAX])));
-    assert!(!decodes(PresenceMessage::Introduction(vec![0; INTRODUCTION_BYTES_MAX + 1])));
+    assert!(!decodes(PresenceMessage::Introduction(vec![
+        0;
+        INTRODUCTION_BYTES_MAX + 1
+    ])));
 }
 
 #[test]
@@ -83,7 +86,10 @@ fn statements_fit_their_bounds_and_nothing_larger_does() {
         ..largest
     };
     assert!(decode_announcement(&short.encode_to_vec()).is_err());
-    assert!(decode_announcement(&[bytes, vec![0x78, 0]].concat()).is_err(), "a field that nobody knows");
+    assert!(
+        decode_announcement(&[bytes, vec![0x78, 0]].concat()).is_err(),
+        "a field that nobody knows"
+    );
 
     let doubt = Doubt {
         by: vec![1; 32],

@@ -28,5 +28,6 @@ pub use topic::Topic;
 #[cfg(feature = "test-util")]
 pub use crate::net::{ByteStream, Cable};
 pub use crate::net::{
-    JoinError, KeepError, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError, TopicInfo,
+    JoinError, KeepError, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError,
+    TopicInfo,
 };

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share. No logic of meshes, only of talking to people.
 
+mod asking;
 mod common;
 mod completions;
 mod durable;
@@ -10,6 +11,7 @@ mod keep;
 mod keys;
 mod lines;
 mod man;
+mod members;
 mod node;
 mod output;
 mod parse;
@@ -22,6 +24,7 @@ mod receipts;
 mod signals;
 mod start;
 mod subscribe;
+mod table;
 mod ticket;
 mod topics;
 
@@ -79,6 +82,7 @@ enum Command {
     Sub(Box<subscribe::SubArgs>),
     Keep(Box<keep::KeepArgs>),
     Topics(Box<topics::TopicsArgs>),
+    Members(Box<members::MembersArgs>),
     Ticket(Box<ticket::TicketArgs>),
     Passphrase(passphrase::PassphraseArgs),
     Id(id::IdArgs),
@@ -123,6 +127,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Sub(args) => subscribe::run(*args, Stop::install()?).await,
         Command::Keep(args) => keep::run(*args, Stop::install()?).await,
         Command::Topics(args) => topics::run(*args, Stop::install()?).await,
+        Command::Members(args) => members::run(*args, Stop::install()?).await,
     }
 }
 

@@ -104,7 +104,8 @@ fn failed(error: &std::io::Error) -> Failure {
     }
 }
 
-fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
+/// Bytes as JSON has them: text, or else base64.
+pub(crate) fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.to_owned()), None),
         Err(_) => (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes))),

@@ -10,8 +10,8 @@ use super::event::MeshEvent;
 use super::member;
 use super::task::{Done, Task};
 use super::{Slot, aside};
-use crate::core::{liveness, presence};
 use crate::core::neighbours::{Action, Input, Source, Status};
+use crate::core::{liveness, presence};
 
 impl Task {
     /// What is logged within it names the mesh.

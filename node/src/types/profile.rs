@@ -153,10 +153,7 @@ mod tests {
             ProfileError::AboutTooLong { bytes: 4_097, .. }
         ));
         for nickname in ["a\u{1b}[2Jb", "a\nb", "x\u{202e}y", "\u{2066}"] {
-            assert!(matches!(
-                refused(nickname, 0),
-                ProfileError::NicknameCharacter { .. }
-            ));
+            assert!(matches!(refused(nickname, 0), ProfileError::NicknameCharacter { .. }));
             let wire = Introduction {
                 nickname: nickname.to_owned(),
                 about: Vec::new(),

@@ -159,7 +159,9 @@ impl Links {
     pub(super) fn probe(&mut self, now: Instant, is_known: impl Fn(&Key) -> bool) -> (Vec<PeerId>, Vec<Key>) {
         let (mut ask, mut silent) = (Vec::new(), Vec::new());
         for (peer, link) in &mut self.links {
-            let Some(key) = link.key.filter(&is_known) else { continue };
+            let Some(key) = link.key.filter(&is_known) else {
+                continue;
+            };
             if !link.is_probed(self.regular, now) || link.due_at() > now {
                 continue;
             }

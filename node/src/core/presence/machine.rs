@@ -18,8 +18,10 @@ use crate::core::bucket::{Bucket, Rate};
 use crate::core::stream::SigningKey;
 use crate::types::Profile;
 
-/// A member announces itself again after this, and a second more for each member: in a large mesh, one announcement a second.
-const AGAIN_MIN: Duration = Duration::from_secs(30);
+/// A member announces itself again after this, and after [`AGAIN_EACH`] more for each member: however large the mesh is, less
+/// than one announcement in two seconds.
+const AGAIN_MIN: Duration = Duration::from_secs(60);
+const AGAIN_EACH: Duration = Duration::from_secs(3);
 /// New versions of this node's own announcement for what others say: enough to refute, too few to flood the mesh.
 const REFUTED: Rate = Rate::new(8, 60);
 /// A deadline that is noticed so late tells of a node that was asleep or is overloaded.
@@ -99,7 +101,11 @@ impl Presence {
         }
         match input {
             Input::Admitted { peer } => {
+                if self.links.is_empty() {
+                    self.put_off_comparison(now);
+                }
                 self.links.admitted(peer, now);
+                self.trust(&peer, now);
                 self.greet(peer, out);
             }
             Input::Parting { peer } => {
@@ -165,10 +171,10 @@ impl Presence {
 
     /// Says anew what this node has to say, to everybody.
     fn announce(&mut self, now: Instant) {
-        let members = u64::try_from(self.roster.count()).unwrap_or(u64::MAX);
-        let again_s = AGAIN_MIN.as_secs().saturating_add(members).min(AGAIN_S_MAX.into());
+        let members = u32::try_from(self.roster.count()).unwrap_or(u32::MAX);
+        let again = AGAIN_MIN + AGAIN_EACH.saturating_mul(members);
+        self.own.again = again.min(Duration::from_secs(AGAIN_S_MAX.into()));
         self.own.version = self.own.version.saturating_add(1);
-        self.own.again = Duration::from_secs(again_s);
         self.own = self.own.clone().signed(&self.realm, &self.key);
         // Earlier than promised, at a time of its own.
         self.again_at = now + self.own.again.mul_f64(self.rng.random_range(0.7..=0.9));
@@ -284,12 +290,16 @@ impl Presence {
         self.spread.doubt(wire, None);
     }
 
-    /// A sign of life of a neighbour. If its silence was doubted: what others doubt, it has to refute itself.
+    /// A sign of life of a neighbour.
     pub(super) fn heard(&mut self, peer: &PeerId, now: Instant) {
-        let own = self.own.key;
-        if !self.links.heard(peer, now) {
-            return;
+        if self.links.heard(peer, now) {
+            self.trust(peer, now);
         }
+    }
+
+    /// This node takes back its own doubt; what others doubt, the neighbour has to refute itself.
+    fn trust(&mut self, peer: &PeerId, now: Instant) {
+        let own = self.own.key;
         let Some(entry) = self.links.key(peer).and_then(|key| self.roster.get_mut(&key)) else {
             return;
         };
@@ -333,7 +343,10 @@ impl Presence {
                 self.doubt(key, now);
             }
         }
-        let due = self.roster.here().filter(|(_, entry)| entry.due_at().is_some_and(|at| at <= now));
+        let due = self
+            .roster
+            .here()
+            .filter(|(_, entry)| entry.due_at().is_some_and(|at| at <= now));
         let due: Vec<(Key, Standing)> = due.map(|(key, entry)| (*key, entry.standing)).collect();
         for (key, standing) in due {
             match standing {

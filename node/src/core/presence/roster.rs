@@ -231,8 +231,13 @@ impl Roster {
         true
     }
 
+    /// Those that are gone and not forgotten.
+    pub(super) fn remembered(&self) -> usize {
+        self.entries.len() - self.here
+    }
+
     fn bound_gone(&mut self) {
-        if self.entries.len() - self.here <= GONE_MAX {
+        if self.remembered() <= GONE_MAX {
             return;
         }
         let gone = self.entries.iter().filter_map(|(key, entry)| match entry.standing {
@@ -285,16 +290,17 @@ impl Roster {
         let is_full = theirs.len() >= SUMMARY_MEMBERS_MAX;
         let (mut announcements, mut doubts) = (Vec::new(), Vec::new());
         let mut known = BTreeSet::from([short(&own.key)]);
-        if theirs.get(&short(&own.key)).is_none_or(|version| *version < own.version) {
+        if theirs
+            .get(&short(&own.key))
+            .is_none_or(|version| *version < own.version)
+        {
             announcements.push(own.wire.clone());
         }
         for (key, entry) in &self.entries {
             let id = short(key);
             known.insert(id);
             let lacks = match theirs.get(&id) {
-                Some(version) => {
-                    *version < entry.said.version || (*version == entry.said.version && !entry.is_here())
-                }
+                Some(version) => *version < entry.said.version || (*version == entry.said.version && !entry.is_here()),
                 None => entry.is_here() && !is_full,
             };
             if lacks {

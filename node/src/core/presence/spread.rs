@@ -10,7 +10,11 @@ use maille_proto::{
 };
 use rand::{RngExt, seq::IteratorRandom};
 
-use super::{Action, Presence, roster::{Entry, Want}, statement::Key};
+use super::{
+    Action, Presence,
+    roster::{Entry, Want},
+    statement::Key,
+};
 use crate::types::Profile;
 
 /// Between comparisons with a random neighbour, up to a fifth longer or shorter.
@@ -71,7 +75,7 @@ impl Presence {
     pub(super) fn greet(&self, peer: PeerId, out: &mut Vec<Action>) {
         let summary = self.roster.summary(&self.own, false);
         send(peer, PresenceMessage::Summary(summary), out);
-        tell(peer, &[self.own.wire.clone()], &[], out);
+        tell(peer, std::slice::from_ref(&self.own.wire), &[], out);
     }
 
     pub(super) fn said(&mut self, peer: PeerId, message: PresenceMessage, now: Instant, out: &mut Vec<Action>) {
@@ -132,12 +136,16 @@ impl Presence {
         }
     }
 
+    pub(super) fn put_off_comparison(&mut self, now: Instant) {
+        self.spread.compare_at = now + REGISTER_INTERVAL.mul_f64(self.rng.random_range(0.8..=1.2));
+    }
+
     /// Compares with one neighbour, if it is time.
     pub(super) fn compare(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.spread.compare_at > now {
             return;
         }
-        self.spread.compare_at = now + REGISTER_INTERVAL.mul_f64(self.rng.random_range(0.8..=1.2));
+        self.put_off_comparison(now);
         if let Some(peer) = self.links.peers().choose(&mut self.rng) {
             let members = self.roster.register(&self.own);
             send(peer, PresenceMessage::Register(Register { members }), out);

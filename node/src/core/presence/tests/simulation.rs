@@ -11,7 +11,7 @@ const SEEDS_VARIABLE: &str = "MAILLE_SEEDS";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var(SEEDS_VARIABLE).map_or(2, |count| count.parse().unwrap());
+    let count = std::env::var(SEEDS_VARIABLE).map_or(1, |count| count.parse().unwrap());
     500..500 + count
 }
 
@@ -67,16 +67,27 @@ fn a_crash_and_a_freeze_are_seen_by_all_in_five_seconds() {
         }
         // Of nobody else.
         assert!(world.alarms().iter().all(|(_, event)| {
-            [17, 23, 0, 1].map(|victim| Action::Failed { peer: world.peer(victim) }).contains(event)
+            [17, 23, 0, 1]
+                .map(|victim| Action::Failed {
+                    peer: world.peer(victim),
+                })
+                .contains(event)
         }));
         // One that thaws is back.
         let (peer, at) = (world.peer(23), world.at());
         world.nodes[23].state = State::Up;
         everyone.insert(23);
-        let took = world.run_until(30 * SECOND, |world| everyone.iter().all(|node| *node == 23 || world.lists(*node, &everyone)));
+        let took = world.run_until(30 * SECOND, |world| {
+            everyone.iter().all(|node| *node == 23 || world.lists(*node, &everyone))
+        });
         eprintln!("thawed: listed by all after {took:?}");
         assert!(took.is_some());
-        let again = |node: &usize| world.nodes[*node].events.iter().any(|(when, event)| *when >= at && *event == Action::Joined { peer });
+        let again = |node: &usize| {
+            world.nodes[*node]
+                .events
+                .iter()
+                .any(|(when, event)| *when >= at && *event == Action::Joined { peer })
+        };
         assert!(everyone.iter().filter(|node| **node != 23).all(again));
     }
 }
@@ -93,7 +104,11 @@ fn a_clean_leave_is_seen_by_all_within_a_second() {
             let took = world.run_until(SECOND, |world| world.agree(&everyone));
             eprintln!("a leave: seen by all after {took:?}");
             assert!(took.is_some());
-            assert!(everyone.iter().all(|node| world.told(*node, &Action::Left { peer }) == 1));
+            assert!(
+                everyone
+                    .iter()
+                    .all(|node| world.told(*node, &Action::Left { peer }) == 1)
+            );
         }
         world.run(20 * SECOND);
         assert!(world.agree(&everyone), "nobody brings them back");
@@ -108,7 +123,12 @@ fn halves_that_are_cut_apart_see_it_and_heal() {
         let (west, east): (BTreeSet<usize>, BTreeSet<usize>) = everyone.iter().partition(|node| **node < MEMBERS / 2);
         // Once with connections that end, once with such that fall silent.
         for ends in [true, false] {
-            let across: Vec<(usize, usize)> = world.links.iter().copied().filter(|(a, b)| west.contains(a) && east.contains(b)).collect();
+            let across: Vec<(usize, usize)> = world
+                .links
+                .iter()
+                .copied()
+                .filter(|(a, b)| west.contains(a) && east.contains(b))
+                .collect();
             for (a, b) in &across {
                 match ends {
                     true => world.unlink(*a, *b),
@@ -142,9 +162,11 @@ fn an_idle_mesh_says_little() {
         }
         world.run(30 * SECOND);
         world.bytes = 0;
-        world.run(300 * SECOND);
-        let a_minute = world.bytes / 5 / (2 * world.links.len());
-        eprintln!("watched: {watches}; {a_minute} bytes a minute and neighbour, each way, before the connection's own headers");
-        assert!(a_minute < if watches { 10_000 } else { 9_000 }, "{a_minute}");
+        world.run(120 * SECOND);
+        let a_minute = world.bytes / 2 / (2 * world.links.len());
+        eprintln!(
+            "watched: {watches}; {a_minute} bytes a minute and neighbour, each way, before the connection's own headers"
+        );
+        assert!(a_minute < if watches { 5_000 } else { 3_000 }, "{a_minute}");
     }
 }

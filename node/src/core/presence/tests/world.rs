@@ -19,6 +19,8 @@ use crate::types::Profile;
 
 /// A message on its way takes between the first and the second.
 const DELAY_MS: std::ops::Range<u64> = 5..40;
+/// How often a condition is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// The clock at the start, in milliseconds since the Unix epoch.
 pub(super) const EPOCH_MS: u64 = 1_700_000_000_000;
 
@@ -45,6 +47,7 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) rng: StdRng,
     pub(super) nodes: Vec<Node>,
+    numbers: BTreeMap<PeerId, usize>,
     pub(super) links: BTreeSet<(usize, usize)>,
     queue: BinaryHeap<Reverse<(Instant, u64, usize, usize)>>,
     frames: BTreeMap<u64, Vec<u8>>,
@@ -79,6 +82,7 @@ impl World {
             now: start,
             rng: StdRng::seed_from_u64(seed),
             nodes: Vec::new(),
+            numbers: BTreeMap::new(),
             links: BTreeSet::new(),
             queue: BinaryHeap::new(),
             frames: BTreeMap::new(),
@@ -87,7 +91,9 @@ impl World {
             loss: 0.0,
             cut: BTreeSet::new(),
         };
-        (0..nodes).for_each(|_| drop(world.add()));
+        for _ in 0..nodes {
+            world.add();
+        }
         world
     }
 
@@ -96,8 +102,10 @@ impl World {
         let number = self.nodes.len();
         let joined_ms = EPOCH_MS + self.rng.random_range(0..86_400_000);
         let machine = self.machine(number, joined_ms);
+        let peer = key(number).publisher();
+        self.numbers.insert(peer, number);
         self.nodes.push(Node {
-            peer: key(number).publisher(),
+            peer,
             machine,
             state: State::Up,
             events: Vec::new(),
@@ -200,7 +208,7 @@ impl World {
     }
 
     fn send(&mut self, from: usize, peer: PeerId, message: PresenceMessage) {
-        let to = self.nodes.iter().position(|node| node.peer == peer).unwrap();
+        let to = self.numbers[&peer];
         let message = Some(message);
         let frame = encode_control(Message::Presence(WirePresence { message }));
         self.bytes += frame.len();
@@ -225,12 +233,22 @@ impl World {
     /// Lets time pass until something holds; how long that took, or nothing if it does not in time.
     pub(super) fn run_until(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) -> Option<Duration> {
         let (began, until) = (self.now, self.now + time);
+        let mut look_at = began;
         loop {
-            if holds(self) {
-                return Some(self.now - began);
+            if self.now >= look_at {
+                if holds(self) {
+                    return Some(self.now - began);
+                }
+                look_at = self.now + LOOK_INTERVAL;
             }
-            let up = self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Up);
-            let deadline = up.filter_map(|(number, node)| Some((node.machine.next_deadline()?, number))).min();
+            let up = self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(_, node)| node.state == State::Up);
+            let deadline = up
+                .filter_map(|(number, node)| Some((node.machine.next_deadline()?, number)))
+                .min();
             let arrival = self.queue.peek().map(|Reverse((at, ..))| *at);
             match (deadline, arrival) {
                 (_, Some(at)) if at <= until && deadline.is_none_or(|(deadline, _)| at <= deadline) => self.arrive(),
@@ -247,7 +265,9 @@ impl World {
     }
 
     fn arrive(&mut self) {
-        let Some(Reverse((at, id, from, to))) = self.queue.pop() else { return };
+        let Some(Reverse((at, id, from, to))) = self.queue.pop() else {
+            return;
+        };
         self.now = self.now.max(at);
         let frame = self.frames.remove(&id).unwrap();
         let peer = self.peer(from);
@@ -267,7 +287,11 @@ impl World {
 
     /// Whether a node lists exactly these others.
     pub(super) fn lists(&self, node: usize, others: &BTreeSet<usize>) -> bool {
-        let expected: BTreeSet<PeerId> = others.iter().filter(|other| **other != node).map(|n| self.peer(*n)).collect();
+        let expected: BTreeSet<PeerId> = others
+            .iter()
+            .filter(|other| **other != node)
+            .map(|n| self.peer(*n))
+            .collect();
         let listed: BTreeSet<PeerId> = self.nodes[node].machine.members().map(|member| member.peer).collect();
         listed == expected
     }
@@ -279,14 +303,20 @@ impl World {
 
     /// How often a node said this.
     pub(super) fn told(&self, node: usize, action: &Action) -> usize {
-        self.nodes[node].events.iter().filter(|(_, event)| event == action).count()
+        self.nodes[node]
+            .events
+            .iter()
+            .filter(|(_, event)| event == action)
+            .count()
     }
 
     /// Who was called failed, by whom.
     pub(super) fn alarms(&self) -> Vec<(usize, &Action)> {
         let nodes = self.nodes.iter().enumerate();
         let events = nodes.flat_map(|(number, node)| node.events.iter().map(move |(_, event)| (number, event)));
-        events.filter(|(_, event)| matches!(event, Action::Failed { .. })).collect()
+        events
+            .filter(|(_, event)| matches!(event, Action::Failed { .. }))
+            .collect()
     }
 
     /// What a node lists of another.
