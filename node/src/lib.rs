@@ -43,16 +43,16 @@ pub use crate::api::Json;
 #[cfg(feature = "test-util")]
 pub use crate::api::{ByteStream, Cable};
 pub use crate::api::{
-    Caller, Credential, Event, Flushed, JoinError, Keep, KeepError, Keeper, Mesh, MeshEvent, MeshEvents, Node,
-    NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt,
-    Received, Refusal, Request, RequestError, Serve, ServeError, Service, SpawnError, StreamError, SubscribeBuilder,
-    SubscribeError, Subscriber, Topic, TopicInfo,
+    Caller, Credential, Event, Flushed, JoinError, Keep, KeepError, Keeper, MemberInfo, Members, Mesh, MeshEvent,
+    MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher,
+    PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError, Service, SpawnError,
+    StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
 };
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
 pub use crate::store::{DataDirError, IdentityError};
 pub use crate::types::{
     Address, AddressError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError, NameError, Password,
-    PasswordError, PeerMultiaddr, Position, PositionError, ServiceName, Start, Strength, Ticket, TicketError,
-    TicketParseError, TopicName,
+    PasswordError, PeerMultiaddr, Position, PositionError, Profile, ProfileError, ServiceName, Start, Strength, Ticket,
+    TicketError, TicketParseError, TopicName,
 };

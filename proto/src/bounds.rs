@@ -34,6 +34,23 @@ pub const SAMPLE_RECORDS_MAX: usize = 16;
 /// Acknowledgements in one control message.
 pub const ACKS_MAX: usize = 64;
 
+/// A member's announcement: signature and body.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 192;
+/// A member's doubt of another: signature and body.
+pub const DOUBT_BYTES_MAX: usize = 160;
+/// Announcements, or doubts, in one control message.
+pub const TIDINGS_MAX: usize = 64;
+/// Members in a summary: as many as are listed, and the sender.
+pub const SUMMARY_MEMBERS_MAX: usize = 257;
+/// A nickname.
+pub const NICKNAME_BYTES_MAX: usize = 64;
+/// What a member says about itself beside its nickname.
+pub const ABOUT_BYTES_MAX: usize = 4_096;
+/// An introduction: both, and what protobuf adds.
+pub const INTRODUCTION_BYTES_MAX: usize = 4_170;
+/// The longest time a member may announce until it announces itself again, in seconds.
+pub const AGAIN_S_MAX: u32 = 900;
+
 /// A mesh name.
 pub const MESH_NAME_BYTES_MAX: usize = 253;
 /// A topic name.

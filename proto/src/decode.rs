@@ -100,8 +100,46 @@ const CONTROL_FRAME: &[Rule] = &[
         "digest",
         &[Rule::bytes(1, "digest.topic", 1, TOPIC_NAME_BYTES_MAX).required()],
     ),
+    Rule::message(7, "presence", PRESENCE),
 ];
-const CONTROL_FIELD_MAX: u32 = 6;
+const CONTROL_FIELD_MAX: u32 = 7;
+
+const PRESENCE: &[Rule] = &[
+    Rule::message(
+        1,
+        "tidings",
+        &[
+            Rule::bytes(1, "tidings.announcements", SIGNATURE_BYTES + 1, ANNOUNCEMENT_BYTES_MAX).up_to(TIDINGS_MAX),
+            Rule::bytes(2, "tidings.doubts", SIGNATURE_BYTES + 1, DOUBT_BYTES_MAX).up_to(TIDINGS_MAX),
+        ],
+    ),
+    Rule::message(2, "register", &[]),
+    Rule::message(
+        3,
+        "summary",
+        &[
+            Rule::fixed64(1, "summary.members", SUMMARY_MEMBERS_MAX),
+            Rule::fixed64(2, "summary.versions", SUMMARY_MEMBERS_MAX),
+        ],
+    ),
+    Rule::bytes(4, "presence.wanted", HASH_BYTES, HASH_BYTES),
+    Rule::bytes(5, "presence.introduction", 1, INTRODUCTION_BYTES_MAX),
+];
+
+const ANNOUNCEMENT: &[Rule] = &[
+    exactly(1, "announcement.member", PUBLISHER_BYTES),
+    Rule::bytes(4, "announcement.introduction", HASH_BYTES, HASH_BYTES),
+];
+
+const DOUBT: &[Rule] = &[
+    exactly(1, "doubt.by", PUBLISHER_BYTES),
+    exactly(2, "doubt.member", PUBLISHER_BYTES),
+];
+
+const INTRODUCTION: &[Rule] = &[
+    Rule::bytes(1, "introduction.nickname", 1, NICKNAME_BYTES_MAX),
+    Rule::bytes(2, "introduction.about", 1, ABOUT_BYTES_MAX),
+];
 
 const FRAME_BODY: &[Rule] = &[
     exactly(1, "frame_body.publisher", PUBLISHER_BYTES),
@@ -241,6 +279,32 @@ pub fn decode_control(bytes: &[u8]) -> Result<Option<control::Message>, DecodeEr
     }
     check(bytes, CONTROL_FRAME)?;
     Ok(control::ControlFrame::decode(bytes)?.message)
+}
+
+/// What a member says about itself: what follows the signature, which is not looked at.
+///
+/// # Errors
+/// When it is longer than [`ANNOUNCEMENT_BYTES_MAX`] allows, a length is outside its bounds, or the encoding is not
+/// canonical.
+pub fn decode_announcement(bytes: &[u8]) -> Result<control::Announcement, DecodeError> {
+    let bytes_max = ANNOUNCEMENT_BYTES_MAX - SIGNATURE_BYTES;
+    decode_canonical("an announcement", bytes, bytes_max, ANNOUNCEMENT)
+}
+
+/// What a member says about another: what follows the signature, which is not looked at.
+///
+/// # Errors
+/// When it is longer than [`DOUBT_BYTES_MAX`] allows, a length is outside its bounds, or the encoding is not canonical.
+pub fn decode_doubt(bytes: &[u8]) -> Result<control::Doubt, DecodeError> {
+    decode_canonical("a doubt", bytes, DOUBT_BYTES_MAX - SIGNATURE_BYTES, DOUBT)
+}
+
+/// What a member tells the others.
+///
+/// # Errors
+/// When it is longer than [`INTRODUCTION_BYTES_MAX`], a length is outside its bounds, or the encoding is not canonical.
+pub fn decode_introduction(bytes: &[u8]) -> Result<control::Introduction, DecodeError> {
+    decode_canonical("an introduction", bytes, INTRODUCTION_BYTES_MAX, INTRODUCTION)
 }
 
 /// The body of a frame: what follows the signature. The signature is not looked at.

@@ -20,8 +20,9 @@ mod wire;
 pub use crate::{
     bounds::*,
     decode::{
-        decode_admission, decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body,
-        decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome,
+        decode_admission, decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control,
+        decode_doubt, decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call,
+        decode_request_reply, decode_ticket, decode_welcome,
     },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
@@ -41,7 +42,7 @@ pub mod catchup {
 
 /// The control stream between two members: `control.proto`.
 pub mod control {
-    pub use crate::generated::control::v1::{control_frame::Message, *};
+    pub use crate::generated::control::v1::{control_frame::Message, presence::Message as PresenceMessage, *};
 }
 
 /// What travels on a topic: `frame.proto`.

@@ -231,7 +231,7 @@ fn a_control_message_is_bounded_and_open_to_later_versions() {
     );
 
     assert_eq!(
-        decode_control(&[0x3a, 2, 0, 0]),
+        decode_control(&[0x7a, 2, 0, 0]),
         Ok(None),
         "a message of a later version"
     );

@@ -9,9 +9,9 @@ use std::{env, fmt::Debug};
 
 use maille_proto::{
     DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, catchup::AnswerKind, decode_admission,
-    decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body, decode_peer_cache,
-    decode_request_call, decode_request_reply, decode_ticket, decode_welcome, encode_admission, encode_control,
-    read_length, with_length,
+    decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control, decode_doubt,
+    decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call, decode_request_reply,
+    decode_ticket, decode_welcome, encode_admission, encode_control, read_length, with_length,
 };
 use prost::Message;
 
@@ -49,6 +49,28 @@ fn mutated_inputs_are_refused_or_valid() {
         let Some(message) = message else { return };
         assert_eq!(decode_control(&encode_control(message.clone())), Ok(Some(message)));
     });
+    run.decoder(
+        "announcement",
+        &common::announcements(),
+        decode_announcement,
+        |said, bytes| {
+            assert_eq!(said.encode_to_vec(), bytes);
+            assert!(said.member.len() == 32 && [0, 32].contains(&said.introduction.len()));
+        },
+    );
+    run.decoder("doubt", &common::doubts(), decode_doubt, |doubt, bytes| {
+        assert_eq!(doubt.encode_to_vec(), bytes);
+        assert!(doubt.by.len() == 32 && doubt.member.len() == 32);
+    });
+    run.decoder(
+        "introduction",
+        &common::introductions(),
+        decode_introduction,
+        |said, bytes| {
+            assert_eq!(said.encode_to_vec(), bytes);
+            assert!(said.nickname.len() <= 64 && said.about.len() <= 4_096);
+        },
+    );
     run.decoder("frame body", &common::frames(), decode_frame_body, |body, bytes| {
         assert_eq!(body.encode_to_vec(), bytes);
         assert!(bytes.len() <= FRAME_BODY_BYTES_MAX && body.records.len() <= FRAME_RECORDS_MAX);

@@ -46,6 +46,11 @@ const HISTORY: [&str; 5] = [
 const DURABLE: [&str; 1] =
     ["maille sub market.example/equities --all --durable archive --data-dir ~/archive >> equities.csv"];
 const LOGS: [&str; 1] = ["tail -f app.log | maille pub ops.example/logs --key-json /host --retry-forever"];
+const MEMBERS: [&str; 3] = [
+    "maille members market.example",
+    "maille members market.example --watch --nickname Ann",
+    "maille members market.example --watch --json",
+];
 const IDS: [&str; 2] = ["maille id", "maille id --data-dir /var/lib/ticker"];
 const PAGES: [&str; 5] = [
     "maille completions bash > ~/.local/share/bash-completion/completions/maille",
@@ -79,7 +84,7 @@ impl Terminal {
         let user = User::new();
         std::fs::create_dir(user.path("bin")).unwrap();
         for (program, commands) in [
-            ("maille", "node|pub|sub|keep|topics|request|reply"),
+            ("maille", "node|pub|sub|keep|topics|request|reply|members"),
             ("ticker", "publish|watch"),
         ] {
             let real = programs().join(program);
@@ -195,6 +200,22 @@ fn the_past_is_kept_and_read() {
             .path("archive/positions/market.example/equities/archive@position")
             .exists()
     );
+}
+
+#[test]
+fn members_are_listed_and_watched() {
+    let terminal = Terminal::new();
+    let [people, programs] = [MEMBERS[1], MEMBERS[2]].map(|command| {
+        let running = terminal.start(command);
+        running.stderr_line("watching market.example as ", SOON);
+        running
+    });
+    people.stdout_line("joined  12D3KooW", LONG);
+    programs.stdout_line("{\"event\":\"joined\"", LONG);
+    let deadline = std::time::Instant::now() + LONG;
+    while !terminal.run(MEMBERS[0]).iter().any(|row| row.ends_with("  Ann")) {
+        assert!(std::time::Instant::now() < deadline, "Ann is not listed");
+    }
 }
 
 #[test]
@@ -421,6 +442,7 @@ fn documented() -> BTreeSet<String> {
                 "topics",
                 "request",
                 "reply",
+                "members",
                 "ticket",
                 "passphrase",
                 "id",
@@ -452,9 +474,9 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn every_documented_command_is_run_here() {
-    let run: [&[&str]; 14] = [
-        &CHAT, &SECRET, &HELPER, &PRICES, &HISTORY, &DURABLE, &LOGS, &IDS, &PAGES, &DEMO, &BOARD, &FEEDS, &CI,
-        &REQUESTS,
+    let run: [&[&str]; 15] = [
+        &BOARD, &CHAT, &CI, &DEMO, &DURABLE, &FEEDS, &HELPER, &HISTORY, &IDS, &LOGS, &MEMBERS, &PAGES, &PRICES,
+        &REQUESTS, &SECRET,
     ];
     let run: BTreeSet<String> = run.into_iter().flatten().map(|command| (*command).to_owned()).collect();
     let documented = documented();

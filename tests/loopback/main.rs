@@ -10,6 +10,7 @@ mod identities;
 mod keepers;
 mod keys;
 mod kills;
+mod members;
 #[cfg(unix)]
 mod ports_and_rights;
 #[cfg(target_os = "linux")]

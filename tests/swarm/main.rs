@@ -7,6 +7,7 @@ mod history;
 mod newcomers;
 mod open_meshes;
 mod partition;
+mod presence;
 mod quic;
 mod request_limits;
 mod requests;

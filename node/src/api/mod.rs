@@ -4,6 +4,7 @@ mod builder;
 mod credential;
 mod error;
 mod event;
+mod members;
 mod mesh;
 mod node;
 mod payload;
@@ -31,5 +32,6 @@ pub use topic::Topic;
 #[cfg(feature = "test-util")]
 pub use crate::net::{ByteStream, Cable};
 pub use crate::net::{
-    JoinError, KeepError, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError, TopicInfo,
+    JoinError, KeepError, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError,
+    TopicInfo,
 };

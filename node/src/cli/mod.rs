@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share. No logic of meshes, only of talking to people.
 
+mod asking;
 mod common;
 mod completions;
 mod durable;
@@ -11,6 +12,7 @@ mod keep;
 mod keys;
 mod lines;
 mod man;
+mod members;
 mod node;
 mod output;
 mod parse;
@@ -25,6 +27,7 @@ mod request;
 mod signals;
 mod start;
 mod subscribe;
+mod table;
 mod ticket;
 mod topics;
 
@@ -84,6 +87,7 @@ enum Command {
     Topics(Box<topics::TopicsArgs>),
     Request(Box<request::RequestArgs>),
     Reply(Box<reply::ReplyArgs>),
+    Members(Box<members::MembersArgs>),
     Ticket(Box<ticket::TicketArgs>),
     Passphrase(passphrase::PassphraseArgs),
     Id(id::IdArgs),
@@ -130,6 +134,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Topics(args) => topics::run(*args, Stop::install()?).await,
         Command::Request(args) => request::run(*args, Stop::install()?).await,
         Command::Reply(args) => reply::run(*args, Stop::install()?).await,
+        Command::Members(args) => members::run(*args, Stop::install()?).await,
     }
 }
 

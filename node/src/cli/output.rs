@@ -104,7 +104,7 @@ fn failed(error: &std::io::Error) -> Failure {
     }
 }
 
-/// Bytes as text if they are UTF-8, else as base64.
+/// Bytes as JSON has them: text, or else base64.
 pub(crate) fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.to_owned()), None),

@@ -4,22 +4,20 @@ use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use maille::{PublisherInfo, TopicInfo};
 use serde::Serialize;
 
+use super::asking::of_members_met;
 use super::common::{Member, MeshOptions, NetworkOptions, shutdown};
 use super::exit::{Failure, say};
 use super::output::{json_line, print_now, rfc3339};
 use super::parse;
 use super::place::{MeshOrTicket, Place};
 use super::signals::Stop;
+use super::table::{ago, table};
 
 /// How long to look for a member unless told otherwise.
 const TIMEOUT: &str = "30s";
-
-/// How long to wait for others beside the first neighbour: no member knows all topics.
-const SETTLE: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,7 +75,7 @@ struct PublisherLine {
 pub(crate) async fn run(args: TopicsArgs, stop: Stop) -> Result<(), Failure> {
     let place = Place::of_mesh(args.mesh_or_ticket.clone(), args.mesh.ticket.clone())?;
     let member = Member::join(&place, &args.network, &args.mesh, &stop).await?;
-    let listed = list(&args, &member, &stop).await;
+    let listed = of_members_met(&member, args.timeout, &stop, member.mesh.topics()).await;
     let outcome = listed.and_then(|mut topics| {
         topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if topics.is_empty() {
@@ -87,48 +85,6 @@ pub(crate) async fn run(args: TopicsArgs, stop: Stop) -> Result<(), Failure> {
     });
     shutdown(member.node).await;
     outcome
-}
-
-/// Asks the first members that are met.
-async fn list(args: &TopicsArgs, member: &Member, stop: &Stop) -> Result<Vec<TopicInfo>, Failure> {
-    let progress = ProgressBar::new_spinner().with_message(format!("looking for members of {}", member.mesh.name()));
-    progress.enable_steady_tick(Duration::from_millis(100));
-    let mut watch = member.watch(progress.clone());
-    let met = async {
-        member.mesh.joined().await;
-        tokio::time::sleep(SETTLE).await;
-        member.mesh.topics().await
-    };
-    let listed = tokio::select! {
-        biased;
-        _ = stop.requested() => Err(Failure::Interrupted(String::new())),
-        // What takes longer after a member was met has a deadline of its own.
-        topics = met => Ok(topics),
-        failure = watch.given_up() => Err(failure),
-        () = alone_for(member, args.timeout) => Err(nobody(args, member)),
-    };
-    progress.finish_and_clear();
-    match (listed, watch.refused_so_far()) {
-        (Err(Failure::NobodyThere(_)), Some(refused)) => Err(refused),
-        (listed, _) => listed,
-    }
-}
-
-/// Resolves when no member was met for so long.
-async fn alone_for(member: &Member, timeout: Duration) {
-    let joined = member.mesh.joined();
-    if tokio::time::timeout(timeout, joined).await.is_ok() {
-        std::future::pending().await
-    }
-}
-
-fn nobody(args: &TopicsArgs, member: &Member) -> Failure {
-    Failure::NobodyThere(format!(
-        "no member of {} was met in {} s. Is one running with the same password? Elsewhere than on this machine or network, both \
-         need a --bootstrap peer or a ticket",
-        member.mesh.name(),
-        args.timeout.as_secs_f64()
-    ))
 }
 
 fn shown(args: &TopicsArgs, mesh: &str, topics: &[TopicInfo]) -> Vec<u8> {
@@ -182,57 +138,4 @@ fn rows(topic: &TopicInfo, people: bool, now: SystemTime) -> Vec<[String; COLUMN
         return vec![[name.clone(), dash(), dash(), dash(), kept]];
     }
     topic.publishers.iter().map(row).collect()
-}
-
-fn ago(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s ago"),
-        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
-        seconds @ 3_600..86_400 => format!("{} h ago", seconds / 3_600),
-        seconds => format!("{} d ago", seconds / 86_400),
-    }
-}
-
-/// Columns as wide as their widest cell, two blanks apart. Names hold no character wider than one column.
-fn table(rows: &[[String; COLUMNS]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_nothing_hangs_over() {
-        let row = |cells: [&str; COLUMNS]| cells.map(str::to_owned);
-        let rows = [
-            row(["equities/us", "12D3", "7", "-", "kept"]),
-            row(["x", "-", "-", "-", "-"]),
-        ];
-        assert_eq!(
-            table(&rows),
-            "equities/us  12D3  7  -  kept\nx            -     -  -  -\n"
-        );
-        assert_eq!(table(&[]), "");
-    }
-
-    #[test]
-    fn ages_are_for_people() {
-        let told = [0, 59, 60, 3_599, 7_200, 200_000].map(|seconds| ago(Duration::from_secs(seconds)));
-        assert_eq!(
-            told,
-            ["0 s ago", "59 s ago", "1 min ago", "59 min ago", "2 h ago", "2 d ago"]
-        );
-    }
 }

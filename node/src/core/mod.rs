@@ -10,6 +10,7 @@ pub mod kad_mode;
 pub mod liveness;
 pub mod neighbours;
 mod network;
+pub mod presence;
 pub mod providers;
 pub(crate) mod requests;
 pub mod strangers;

@@ -16,6 +16,7 @@ use super::inlet::{Filter, Inlet, SubscriptionLink, new_inbox};
 use super::inner::MeshBehaviour;
 use super::link::{Command, EVENTS_MAX, MeshLink, OUTGOING_MAX, PublisherLink, PublisherState};
 use super::mesh::{MeshState, TOPICS_MAX};
+use super::presence::MeshPresence;
 use super::requests::Requests;
 use super::task::{Done, Task};
 use super::topic::{Publishing, TopicState};
@@ -24,6 +25,7 @@ use crate::core::admission::MeshKey;
 use crate::core::catchup::{self, Catchup, Responder};
 use crate::core::liveness::Liveness;
 use crate::core::neighbours::{Neighbours, Status};
+use crate::core::presence;
 use crate::core::stream::{Inbox, Outbox, SigningKey, Tail, inbox, outbox};
 use crate::store::LogLimits;
 use crate::types::{Delivery, MeshName, Start, TopicName};
@@ -118,12 +120,14 @@ impl Task {
         let (watched, neighbours_seen) = watch::channel(Vec::new());
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let services = Arc::default();
+        let (presence, presence_link) = MeshPresence::new(&key, &self.key);
         let link = Arc::new(MeshLink {
             services: Arc::clone(&services),
             slot,
             name: key.name().clone(),
             status: status_seen,
             neighbours: neighbours_seen,
+            presence: presence_link,
             events: events.clone(),
         });
         let mesh = MeshState {
@@ -131,6 +135,7 @@ impl Task {
             link: Arc::downgrade(&link),
             neighbours: Neighbours::new(me, StdRng::from_rng(&mut rand::rng())),
             liveness: Liveness::new(StdRng::from_rng(&mut rand::rng())),
+            presence,
             topics: BTreeMap::new(),
             subscriptions: HashMap::new(),
             reached: HashMap::new(),
@@ -176,7 +181,9 @@ impl Task {
             self.release_all_acks(slot, &topic);
         }
         self.send_acks();
+        self.presence_hears(slot, presence::Input::Leaving);
         let Some(mesh) = self.meshes.remove(&slot) else { return };
+        mesh.presence.end();
         mesh.status.send_replace(Status::Alone);
         mesh.watched.send_replace(Vec::new());
         self.swarm.behaviour_mut().gate.leave(slot);
@@ -421,6 +428,7 @@ impl Task {
                 continue;
             }
             self.sweep_keeping(slot);
+            self.grant_wishes(slot);
             self.sweep_listings(slot, Instant::now());
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;

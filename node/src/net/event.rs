@@ -19,6 +19,21 @@ pub enum MeshEvent {
         /// Who.
         peer: PeerId,
     },
+    /// A member is there, neighbour or not: it joined, or this node learned of it.
+    Joined {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A member said that it left.
+    Left {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A member is gone without a word: it crashed, froze or was cut off. If it was not, it joins again.
+    Failed {
+        /// Who.
+        peer: PeerId,
+    },
     /// The mesh's status changed.
     Status(Status),
     /// The mesh was joined with a password that can be guessed.

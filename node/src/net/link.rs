@@ -13,6 +13,7 @@ use super::error::{JoinError, KeepError, OpenError, SubscribeError};
 use super::event::{MeshEvent, NodeEvent};
 use super::inlet::{Filter, SubscriptionLink};
 use super::listing::TopicInfo;
+use super::presence::PresenceLink;
 use super::requests::{Opening, Room, Services};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
@@ -102,6 +103,7 @@ pub(crate) struct MeshLink {
     pub(crate) name: MeshName,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) neighbours: watch::Receiver<Vec<NeighbourAt>>,
+    pub(crate) presence: PresenceLink,
     pub(crate) events: broadcast::Sender<MeshEvent>,
     /// What this node offers.
     pub(crate) services: Arc<Services>,

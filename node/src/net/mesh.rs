@@ -17,6 +17,7 @@ use super::keeping::Keeping;
 use super::link::{MeshLink, NeighbourAt};
 use super::listing::{Asker, Listing};
 use super::on_catchup::Serving;
+use super::presence::MeshPresence;
 use super::requests::Requests;
 use super::topic::TopicState;
 use crate::core::admission::MeshKey;
@@ -37,6 +38,8 @@ pub(super) struct MeshState {
     pub(super) neighbours: Neighbours,
     /// Whether they are still there, and their clocks.
     pub(super) liveness: Liveness,
+    /// Who is in the mesh.
+    pub(super) presence: MeshPresence,
     pub(super) topics: BTreeMap<TopicName, TopicState>,
     /// What each neighbour is subscribed to; gossipsub bounds it.
     pub(super) subscriptions: HashMap<PeerId, BTreeSet<TopicName>>,
@@ -81,7 +84,11 @@ pub(super) struct MeshState {
 impl MeshState {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let topics = self.topics.values().filter_map(TopicState::next_deadline);
-        let others = [self.neighbours.next_deadline(), self.liveness.next_deadline()];
+        let others = [
+            self.neighbours.next_deadline(),
+            self.liveness.next_deadline(),
+            self.presence.next_deadline(),
+        ];
         topics.chain(others.into_iter().flatten()).min()
     }
 

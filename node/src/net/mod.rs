@@ -29,6 +29,7 @@ mod on_gossip;
 mod on_kad;
 mod on_swarm;
 mod outgoing;
+mod presence;
 mod provider_store;
 mod requests;
 mod sources;
@@ -54,6 +55,7 @@ pub(crate) use gate::Slot;
 pub(crate) use inlet::{Filter, Incoming, Notice, SubscriptionLink};
 pub(crate) use link::{Command, KeepLink, MeshLink, NodeLink, Outgoing, PublisherLink, PublisherState};
 pub use listing::{PublisherInfo, TopicInfo};
+pub use presence::{MemberInfo, Members};
 pub(crate) use requests::{AddError, CallError, Caller, Handler, ServiceKey, TIME_MAX, Verdict};
 pub(crate) use start::{Setup, start};
 #[cfg(feature = "test-util")]

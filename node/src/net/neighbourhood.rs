@@ -10,8 +10,8 @@ use super::event::MeshEvent;
 use super::member;
 use super::task::{Done, Task};
 use super::{Slot, aside, requests};
-use crate::core::liveness;
 use crate::core::neighbours::{Action, Input, Source, Status};
+use crate::core::{liveness, presence};
 
 impl Task {
     /// What is logged within it names the mesh.
@@ -53,6 +53,7 @@ impl Task {
                     sample,
                     replaced: Vec::new(),
                 }));
+                self.presence_hears(slot, presence::Input::Parting { peer });
                 self.swarm.behaviour_mut().gate.evict(slot, peer, Some(farewell));
             }
             Action::Remember(records) => {
@@ -160,6 +161,7 @@ impl Task {
             if mesh.liveness.next_deadline().is_some_and(|at| at <= now) {
                 self.liveness_hears(slot, liveness::Input::TimedOut);
             }
+            self.on_presence_deadline(slot, now);
             self.on_stream_deadlines(slot, now);
         }
     }

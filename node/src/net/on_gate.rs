@@ -15,7 +15,7 @@ use super::task::Task;
 use super::{Slot, member};
 use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::{Input, MemberRecord};
-use crate::core::{liveness, strangers};
+use crate::core::{liveness, presence, strangers};
 
 /// Two processes share an identity when each takes the other's place; once in a while is a restart.
 const REPLACED_MAX: usize = 2;
@@ -102,6 +102,7 @@ impl Task {
         );
         self.send_profile(slot, Some(peer));
         self.liveness_hears(slot, liveness::Input::Admitted { peer });
+        self.presence_hears(slot, presence::Input::Admitted { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
             self.neighbours_hear(slot, Input::Sample { records });
@@ -123,6 +124,7 @@ impl Task {
         self.profile_changed(slot, &profile);
         self.neighbours_hear(slot, Input::Left { peer });
         self.liveness_hears(slot, liveness::Input::Left { peer });
+        self.presence_hears(slot, presence::Input::Ended { peer });
         if let Some((_, connection)) = reached {
             self.release(connection);
         }
@@ -165,6 +167,7 @@ impl Task {
 
     fn on_control(&mut self, slot: Slot, peer: PeerId, frame: &[u8]) {
         self.liveness_hears(slot, liveness::Input::Heard { peer });
+        self.presence_hears(slot, presence::Input::Heard { peer });
         match decode_control(frame) {
             Ok(Some(message)) => self.on_control_message(slot, peer, message),
             // From a later version.
@@ -178,8 +181,9 @@ impl Task {
     }
 
     fn on_control_message(&mut self, slot: Slot, peer: PeerId, message: Message) {
-        // All but acknowledgements cost signatures or records; nobody has so much to say.
-        if !matches!(message, Message::Acks(_)) && !self.may_talk(slot, peer) {
+        // Acknowledgements cost next to nothing, and presence counts for itself. Nobody has so much else to say.
+        let is_counted = !matches!(message, Message::Acks(_) | Message::Presence(_));
+        if is_counted && !self.may_talk(slot, peer) {
             tracing::debug!("a neighbour talks too much");
             self.counters.control_rejected.add(1);
             return self.swarm.behaviour_mut().gate.evict(slot, peer, None);
@@ -214,8 +218,10 @@ impl Task {
             }
             Message::Digest(digest) => self.on_digest(slot, peer, digest),
             Message::Clock(clock) => self.on_clock(slot, peer, &clock),
+            Message::Presence(said) => self.on_presence(slot, peer, said),
             Message::Farewell(farewell) => {
                 let records = self.records_from(slot, peer, farewell.sample);
+                self.presence_hears(slot, presence::Input::Parting { peer });
                 if let Ok(newer) = <[u8; 16]>::try_from(farewell.replaced.as_slice()) {
                     // The last word of this admission: one of them counts once.
                     self.swarm.behaviour_mut().gate.evict(slot, peer, None);

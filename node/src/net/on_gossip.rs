@@ -10,6 +10,7 @@ use super::Slot;
 use super::task::Task;
 use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::Input;
+use crate::core::presence;
 use crate::types::TopicName;
 
 /// Bad frames a neighbour may pass on: an honest one passes on none, but each costs a signature check.
@@ -67,6 +68,8 @@ impl Task {
 
     fn on_message(&mut self, slot: Slot, from: PeerId, id: MessageId, topic: &TopicName, wire: Bytes) {
         let _on_topic = tracing::info_span!("topic", name = %topic).entered();
+        // Where much is published, answers on the control stream wait behind it.
+        self.presence_hears(slot, presence::Input::Heard { peer: from });
         let acceptance = self.receive(slot, from, topic, wire);
         self.judge(slot, &id, &from, acceptance);
     }

@@ -10,6 +10,7 @@ mod passphrase;
 mod password;
 mod position;
 mod prefix;
+mod profile;
 mod rendezvous;
 mod selector;
 mod service_name;
@@ -29,6 +30,7 @@ pub use self::{
     password::{Password, PasswordError, STRENGTH_GUESSES_LOG2_MIN, Strength},
     position::{Position, PositionError},
     prefix::{IpPrefix, WidePrefix, is_globally_routable, is_loopback, is_private},
+    profile::{Profile, ProfileError},
     rendezvous::{TopicHint, mesh_key, topic_key},
     selector::Selector,
     service_name::ServiceName,

@@ -6,7 +6,10 @@ use std::fs;
 use maille_proto::{
     admission::{Accept, Challenge, Hello, MemberRecord, Message as Handshake, Proof, Ready, Welcome},
     catchup::{self, AnswerKind},
-    control::{Ack, Acks, Clock, Farewell, Message as Control, Profile, Swap},
+    control::{
+        Ack, Acks, Announcement, Clock, Doubt, Farewell, Introduction, Message as Control, Presence, PresenceMessage,
+        Profile, Register, Summary, Swap, Tidings,
+    },
     encode_admission, encode_control,
     frame::{FrameBody, Predecessor, Record},
     peers::{MeshPeers, PeerCache},
@@ -95,9 +98,63 @@ pub(crate) fn controls() -> Vec<Vec<u8>> {
             sample: vec![member(1, 150); 3],
             replaced: vec![7; 16],
         }),
+        presence(PresenceMessage::Tidings(Tidings {
+            announcements: vec![vec![1; 160]; 3],
+            doubts: vec![vec![2; 140]; 2],
+        })),
+        presence(PresenceMessage::Register(Register { members: 1 << 50 })),
+        presence(PresenceMessage::Summary(Summary {
+            members: (0..257).map(|n| n << 40).collect(),
+            versions: vec![1_700_000_000_000; 257],
+            question: true,
+        })),
+        presence(PresenceMessage::Wanted(vec![3; 32])),
+        presence(PresenceMessage::Introduction(vec![4; 300])),
+        presence(PresenceMessage::Probe(true)),
     ]
     .map(encode_control)
     .to_vec()
+}
+
+fn presence(message: PresenceMessage) -> Control {
+    Control::Presence(Presence { message: Some(message) })
+}
+
+pub(crate) fn announcements() -> Vec<Vec<u8>> {
+    let said = Announcement {
+        member: vec![1; 32],
+        version: 1_700_000_000_000,
+        since_us: 1_700_000_000_000_000,
+        introduction: vec![2; 32],
+        again_s: 60,
+        watches: true,
+        left: false,
+    };
+    let plain = Announcement {
+        introduction: vec![],
+        left: true,
+        ..said.clone()
+    };
+    [said, plain].map(|said| said.encode_to_vec()).to_vec()
+}
+
+pub(crate) fn doubts() -> Vec<Vec<u8>> {
+    let doubt = Doubt {
+        by: vec![1; 32],
+        member: vec![2; 32],
+        version: 1_700_000_000_000,
+    };
+    vec![doubt.encode_to_vec()]
+}
+
+pub(crate) fn introductions() -> Vec<Vec<u8>> {
+    let said = |nickname: &str, about: usize| Introduction {
+        nickname: nickname.into(),
+        about: vec![7; about],
+    };
+    [said("Ann", 0), said("", 20), said("Zoë", 900)]
+        .map(|said| said.encode_to_vec())
+        .to_vec()
 }
 
 pub(crate) fn frame(records: usize, payload_bytes: usize) -> FrameBody {

@@ -196,7 +196,7 @@ pub(super) fn check_body(bytes: &[u8]) -> Result<FrameBody, BodyError> {
 }
 
 /// Who owns a public key; `None` if it is not one.
-pub(super) fn peer_of(key: &[u8; PUBLISHER_BYTES]) -> Option<PeerId> {
+pub(crate) fn peer_of(key: &[u8; PUBLISHER_BYTES]) -> Option<PeerId> {
     if !is_canonical(key) {
         return None;
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ed25519_dalek::Signer as _;
 use libp2p::{PeerId, identity};
 use maille_proto::{
-    SIGNATURE_BYTES, append_lv,
+    PUBLISHER_BYTES, SIGNATURE_BYTES, append_lv,
     frame::{FrameBody, Predecessor, Record},
 };
 use prost::Message as _;
@@ -61,6 +61,16 @@ impl SigningKey {
         let key = ed25519_dalek::SigningKey::from_bytes(secret);
         let publisher = peer_of(key.verifying_key().as_bytes()).expect("a public key of a secret key is a point");
         Self { key, publisher }
+    }
+
+    /// A signature over these bytes, which begin with a label of their own.
+    pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.key.sign(bytes).to_bytes()
+    }
+
+    /// The public key.
+    pub(crate) fn public(&self) -> [u8; PUBLISHER_BYTES] {
+        self.key.verifying_key().to_bytes()
     }
 
     /// Who signs with it.

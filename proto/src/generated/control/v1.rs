@@ -4,7 +4,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlFrame {
     /// Which message it is.
-    #[prost(oneof = "control_frame::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "control_frame::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<control_frame::Message>,
 }
 /// Nested message and enum types in `ControlFrame`.
@@ -30,6 +30,9 @@ pub mod control_frame {
         /// How far the sender's streams of a topic have arrived, in short.
         #[prost(message, tag = "6")]
         Digest(super::Digest),
+        /// Who is in the mesh.
+        #[prost(message, tag = "7")]
+        Presence(super::Presence),
     }
 }
 /// What the sender has received of the receiver's own streams: cumulative, sent every 256 frames or 50 ms.
@@ -101,4 +104,119 @@ pub struct Farewell {
     /// Empty, or the 16 bytes of the session that took this one's place: the same PeerId joined anew.
     #[prost(bytes = "vec", tag = "2")]
     pub replaced: ::prost::alloc::vec::Vec<u8>,
+}
+/// Who is in the mesh: what members sign about themselves, and about each other. Statements that are new to a node go on to
+/// all its neighbours but the one that told; digests and summaries find what was lost on the way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Presence {
+    /// Which message it is; none, or one of a later version, is ignored.
+    #[prost(oneof = "presence::Message", tags = "1, 2, 3, 4, 5, 6")]
+    pub message: ::core::option::Option<presence::Message>,
+}
+/// Nested message and enum types in `Presence`.
+pub mod presence {
+    /// Which message it is; none, or one of a later version, is ignored.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        /// What members signed.
+        #[prost(message, tag = "1")]
+        Tidings(super::Tidings),
+        /// What the sender knows, in short.
+        #[prost(message, tag = "2")]
+        Register(super::Register),
+        /// What the sender knows, member by member.
+        #[prost(message, tag = "3")]
+        Summary(super::Summary),
+        /// The BLAKE3 hash of an introduction that the sender lacks; 32 bytes. Whoever gets it later answers then.
+        #[prost(bytes, tag = "4")]
+        Wanted(::prost::alloc::vec::Vec<u8>),
+        /// An introduction that was asked for; at most 4,170 bytes.
+        #[prost(bytes, tag = "5")]
+        Introduction(::prost::alloc::vec::Vec<u8>),
+        /// A sign of life: true asks for one, false answers. Any other frame is a sign of life as well.
+        #[prost(bool, tag = "6")]
+        Probe(bool),
+    }
+}
+/// Statements of members. Each is signature\[64\] || body, with an Ed25519 signature (RFC 8032, checked strictly) by the key
+/// that the body names first, over label || length of the mesh's name (varint) || the mesh's name || epoch (8 bytes, big
+/// endian) || body. A body that does not encode to the same bytes again is refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tidings {
+    /// At most 64 of 65 to 192 bytes: an `Announcement` each, with the label "maille 1 announcement".
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub announcements: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// At most 64 of 65 to 160 bytes: a `Doubt` each, with the label "maille 1 doubt".
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub doubts: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// What a member says about itself. The highest version counts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Announcement {
+    /// Its Ed25519 public key: 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub member: ::prost::alloc::vec::Vec<u8>,
+    /// Its clock when it joined, in milliseconds since the Unix epoch, and one more with each announcement. One that meets a
+    /// higher version of its own, from before its clock was set back, goes on from there.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// When it joined, by its clock, in microseconds since the Unix epoch.
+    #[prost(uint64, tag = "3")]
+    pub since_us: u64,
+    /// The BLAKE3 hash of its `Introduction`, 32 bytes; empty if it has nothing to say.
+    #[prost(bytes = "vec", tag = "4")]
+    pub introduction: ::prost::alloc::vec::Vec<u8>,
+    /// It announces itself again within so many seconds: 1 to 900. Three times that without a newer version raises a doubt.
+    #[prost(uint32, tag = "5")]
+    pub again_s: u32,
+    /// Somebody there looks at the list of members: neighbours probe each other while any member does.
+    #[prost(bool, tag = "6")]
+    pub watches: bool,
+    /// It has left.
+    #[prost(bool, tag = "7")]
+    pub left: bool,
+}
+/// What a member says about another: it is silent, or cut off. The other one refutes it with a higher version.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Doubt {
+    /// Who doubts: 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub by: ::prost::alloc::vec::Vec<u8>,
+    /// Who is in doubt: 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub member: ::prost::alloc::vec::Vec<u8>,
+    /// Which of its versions; doubts of any other count for nothing.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+}
+/// What a member tells the others. It travels once to each, and by its hash thereafter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Introduction {
+    /// Empty or 1 to 64 bytes: no control characters, none that turn the direction of text, no blank at an end.
+    #[prost(string, tag = "1")]
+    pub nickname: ::prost::alloc::string::String,
+    /// At most 4,096 bytes; what they mean is the application's business.
+    #[prost(bytes = "vec", tag = "2")]
+    pub about: ::prost::alloc::vec::Vec<u8>,
+}
+/// Sent to one random neighbour every 10 s. A receiver whose own is another answers with its `Summary`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Register {
+    /// The first 8 bytes, big endian, of BLAKE3-derive("maille 1 register", members), where a member that is there is its key ||
+    /// its version in 8 bytes big endian, members are ordered by key, and the teller is one of them.
+    #[prost(fixed64, tag = "1")]
+    pub members: u64,
+}
+/// Sent when a neighbour is admitted, and when registers differ. The receiver tells what is newer or missing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Summary {
+    /// The first 8 bytes, big endian, of the key of each member that is there, the sender too; at most 257.
+    #[prost(fixed64, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<u64>,
+    /// Their versions, in the same order.
+    #[prost(fixed64, repeated, tag = "2")]
+    pub versions: ::prost::alloc::vec::Vec<u64>,
+    /// The receiver's own summary is asked for.
+    #[prost(bool, tag = "3")]
+    pub question: bool,
 }
