@@ -20,8 +20,8 @@ mod wire;
 pub use crate::{
     bounds::*,
     decode::{
-        decode_admission, decode_catchup_answer, decode_catchup_request, decode_control, decode_frame_body,
-        decode_peer_cache, decode_ticket, decode_welcome,
+        decode_admission, decode_catchup_answer, decode_catchup_request, decode_control, decode_document,
+        decode_frame_body, decode_peer_cache, decode_ticket, decode_welcome,
     },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
@@ -42,6 +42,11 @@ pub mod catchup {
 /// The control stream between two members: `control.proto`.
 pub mod control {
     pub use crate::generated::control::v1::{control_frame::Message, *};
+}
+
+/// What travels on a shared document's topic: `document.proto`.
+pub mod document {
+    pub use crate::generated::document::v1::{document_record::Record, *};
 }
 
 /// What travels on a topic: `frame.proto`.
@@ -69,4 +74,10 @@ pub fn encode_admission(message: admission::Message) -> Vec<u8> {
 #[must_use]
 pub fn encode_control(message: control::Message) -> Vec<u8> {
     prost::Message::encode_to_vec(&control::ControlFrame { message: Some(message) })
+}
+
+/// The bytes of one record of a shared document.
+#[must_use]
+pub fn encode_document(record: document::Record) -> Vec<u8> {
+    prost::Message::encode_to_vec(&document::DocumentRecord { record: Some(record) })
 }

@@ -3,7 +3,15 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// The packages are `maille.<name>.v1`, and their files `<name>.proto`.
-const PACKAGES: [&str; 6] = ["admission", "catchup", "control", "frame", "peers", "ticket"];
+const PACKAGES: [&str; 7] = [
+    "admission",
+    "catchup",
+    "control",
+    "document",
+    "frame",
+    "peers",
+    "ticket",
+];
 
 #[test]
 fn generated_code_is_current() {
