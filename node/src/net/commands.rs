@@ -84,6 +84,8 @@ impl Task {
                 limits,
                 reply,
             } => drop(reply.send(self.keep_topics(slot, topics, limits))),
+            #[cfg(feature = "documents")]
+            Command::Attend { slot, opening } => self.attend(slot, opening),
             Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
@@ -120,6 +122,8 @@ impl Task {
             status: status_seen,
             neighbours: neighbours_seen,
             events: events.clone(),
+            #[cfg(feature = "documents")]
+            documents: super::document::Documents::default(),
         });
         let mesh = MeshState {
             span: tracing::info_span!("mesh", name = %key.name()),
