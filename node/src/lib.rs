@@ -48,6 +48,10 @@ pub use crate::api::{
     PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError, Service, SpawnError,
     StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
 };
+#[cfg(feature = "documents")]
+pub use crate::api::{Document, DocumentError};
+#[cfg(feature = "documents")]
+pub use crate::core::document::{Contents, Edit, EditError, Item, StateHash, Value};
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
 pub use crate::store::{DataDirError, IdentityError};

@@ -75,6 +75,17 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// A record's payload.
 pub const RECORD_BYTES_MAX: usize = 262_144;
 
+/// An update of a shared document in one record, and a part of a larger one.
+pub const DOCUMENT_PART_BYTES_MAX: usize = 196_608;
+/// Updates in one record of a shared document.
+pub const DOCUMENT_UPDATES_MAX: usize = 1_024;
+/// Clients in a summary of a shared document.
+pub const DOCUMENT_CLIENTS_MAX: usize = 12_288;
+/// Parts of one update of a shared document.
+pub const DOCUMENT_PARTS_MAX: u32 = 96;
+/// A shared document as one update.
+pub const DOCUMENT_BYTES_MAX: usize = 16_777_216;
+
 /// Version of the ticket's text form.
 pub const TICKET_VERSION: u8 = 1;
 /// A ticket before bech32m: its version byte and its message.

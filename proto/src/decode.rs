@@ -8,7 +8,7 @@ use prost::Message as _;
 use crate::{
     DecodeError, admission,
     bounds::*,
-    catchup, control, frame, peers, requests, ticket,
+    catchup, control, document, frame, peers, requests, ticket,
     wire::{Fields, Rule, check},
 };
 
@@ -229,6 +229,28 @@ const CATCHUP_ANSWER: &[Rule] = &[
 
 const REQUEST_CALL: &[Rule] = &[Rule::bytes(1, "call.service", 1, SERVICE_NAME_BYTES_MAX).required()];
 const REQUEST_REPLY: &[Rule] = &[Rule::bytes(3, "reply.reason", 1, REQUEST_REASON_BYTES_MAX)];
+const DOCUMENT_RECORD: &[Rule] = &[
+    Rule::message(
+        1,
+        "edits",
+        &[Rule::bytes(2, "edits.updates", 2, DOCUMENT_PART_BYTES_MAX)
+            .required()
+            .up_to(DOCUMENT_UPDATES_MAX)],
+    ),
+    Rule::message(
+        2,
+        "summary",
+        &[
+            Rule::fixed64(1, "summary.clients", DOCUMENT_CLIENTS_MAX),
+            Rule::fixed64(2, "summary.clocks", DOCUMENT_CLIENTS_MAX),
+        ],
+    ),
+    Rule::message(
+        3,
+        "state",
+        &[Rule::bytes(4, "state.bytes", 1, DOCUMENT_PART_BYTES_MAX).required()],
+    ),
+];
 
 /// One message of the handshake: an `AdmissionFrame` without the length before it.
 ///
@@ -325,6 +347,22 @@ pub fn decode_frame_body(bytes: &[u8]) -> Result<frame::FrameBody, DecodeError> 
             records,
         }),
     }
+}
+
+/// One record of a shared document. Its updates are not looked into.
+///
+/// # Errors
+/// When it is longer than [`RECORD_BYTES_MAX`], carries not exactly one kind, a count or length is outside its bounds, or
+/// the encoding is not canonical.
+pub fn decode_document(bytes: &[u8]) -> Result<document::Record, DecodeError> {
+    const WHAT: &str = "a document's record";
+    cap(WHAT, bytes, RECORD_BYTES_MAX)?;
+    let count = field_numbers(bytes)?.count();
+    if count != 1 {
+        return Err(DecodeError::NotOneMessage { what: WHAT, count });
+    }
+    let record: document::DocumentRecord = decode_canonical(WHAT, bytes, RECORD_BYTES_MAX, DOCUMENT_RECORD)?;
+    record.record.ok_or(DecodeError::NotOneMessage { what: WHAT, count: 0 })
 }
 
 /// The message of a ticket: what follows the version byte.

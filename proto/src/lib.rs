@@ -21,7 +21,7 @@ pub use crate::{
     bounds::*,
     decode::{
         decode_admission, decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control,
-        decode_doubt, decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call,
+        decode_document, decode_doubt, decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call,
         decode_request_reply, decode_ticket, decode_welcome,
     },
     error::DecodeError,
@@ -43,6 +43,11 @@ pub mod catchup {
 /// The control stream between two members: `control.proto`.
 pub mod control {
     pub use crate::generated::control::v1::{control_frame::Message, presence::Message as PresenceMessage, *};
+}
+
+/// What travels on a shared document's topic: `document.proto`.
+pub mod document {
+    pub use crate::generated::document::v1::{document_record::Record, *};
 }
 
 /// What travels on a topic: `frame.proto`.
@@ -75,4 +80,10 @@ pub fn encode_admission(message: admission::Message) -> Vec<u8> {
 #[must_use]
 pub fn encode_control(message: control::Message) -> Vec<u8> {
     prost::Message::encode_to_vec(&control::ControlFrame { message: Some(message) })
+}
+
+/// The bytes of one record of a shared document.
+#[must_use]
+pub fn encode_document(record: document::Record) -> Vec<u8> {
+    prost::Message::encode_to_vec(&document::DocumentRecord { record: Some(record) })
 }

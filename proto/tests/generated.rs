@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// The packages are `maille.<name>.v1`, and their files `<name>.proto`.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "admission",
     "catchup",
     "control",
+    "document",
     "frame",
     "peers",
     "requests",

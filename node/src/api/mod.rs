@@ -2,6 +2,8 @@
 
 mod builder;
 mod credential;
+#[cfg(feature = "documents")]
+mod document;
 mod error;
 mod event;
 mod members;
@@ -16,6 +18,8 @@ mod topic;
 
 pub use builder::NodeBuilder;
 pub use credential::Credential;
+#[cfg(feature = "documents")]
+pub use document::{Document, DocumentError};
 pub use error::{PublishError, StreamError};
 pub use event::{Event, MeshEvents, NodeEvents, Received};
 pub use mesh::{Keep, Keeper, Mesh};

@@ -6,6 +6,8 @@
 pub mod admission;
 pub(crate) mod bucket;
 pub mod catchup;
+#[cfg(feature = "documents")]
+pub mod document;
 pub mod kad_mode;
 pub mod liveness;
 pub mod neighbours;

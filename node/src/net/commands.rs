@@ -87,6 +87,8 @@ impl Task {
                 limits,
                 reply,
             } => drop(reply.send(self.keep_topics(slot, topics, limits))),
+            #[cfg(feature = "documents")]
+            Command::Attend { slot, opening } => self.attend(slot, opening),
             Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::OpenStream { slot, peer, opening } => self.open_stream(slot, peer, opening),
             Command::Servers { slot, service, reply } => drop(reply.send(self.servers(slot, &service))),
@@ -129,6 +131,8 @@ impl Task {
             neighbours: neighbours_seen,
             presence: presence_link,
             events: events.clone(),
+            #[cfg(feature = "documents")]
+            documents: super::document::Documents::default(),
         });
         let mesh = MeshState {
             span: tracing::info_span!("mesh", name = %key.name()),

@@ -64,6 +64,15 @@ pub enum MeshEvent {
         /// A publisher of whom it told less.
         publisher: PeerId,
     },
+    /// A member published on a document's topic what is no part of a document. It was left out.
+    DocumentRefused {
+        /// Who.
+        peer: PeerId,
+        /// The document's topic.
+        topic: TopicName,
+        /// What is wrong with it, in words.
+        reason: String,
+    },
     /// Another process uses this node's identity in this mesh; this one, the later, has left it.
     IdentityInUse,
 }

@@ -63,6 +63,12 @@ pub(crate) enum Command {
         limits: LogLimits,
         reply: oneshot::Sender<Result<Arc<KeepLink>, KeepError>>,
     },
+    /// Attend to a document that was opened.
+    #[cfg(feature = "documents")]
+    Attend {
+        slot: Slot,
+        opening: super::document::Opening,
+    },
     /// List the topics of a mesh.
     Topics {
         slot: Slot,
@@ -107,6 +113,8 @@ pub(crate) struct MeshLink {
     pub(crate) events: broadcast::Sender<MeshEvent>,
     /// What this node offers.
     pub(crate) services: Arc<Services>,
+    #[cfg(feature = "documents")]
+    pub(super) documents: super::document::Documents,
 }
 
 /// A keeper, as its handle sees it. The task holds it weakly: when it is dropped, keeping ends.

@@ -8,6 +8,8 @@ mod behaviour;
 mod cable;
 mod closing;
 mod commands;
+#[cfg(feature = "documents")]
+mod document;
 mod durable;
 mod error;
 mod event;
@@ -48,6 +50,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use cable::Cable;
 #[cfg(feature = "test-util")]
 pub(crate) use cable::CableEnd;
+#[cfg(feature = "documents")]
+pub(crate) use document::{DocumentLink, OpenDocumentError, open_document};
 pub(crate) use error::OpenError;
 pub use error::{JoinError, KeepError, SpawnError, SubscribeError};
 pub use event::{MeshEvent, NodeEvent};

@@ -2,6 +2,8 @@
 //! for callers that may block; what is kept of a stream is bytes here, whose signatures were checked before.
 
 mod data_dir;
+#[cfg(feature = "documents")]
+mod document;
 #[cfg(any(test, feature = "test-util"))]
 mod faulty;
 mod files;
@@ -17,6 +19,8 @@ mod select;
 mod testing;
 mod writer;
 
+#[cfg(feature = "documents")]
+pub use self::document::{DocumentEntry, DocumentFile};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::faulty::{Fault, Faults, Faulty};
 pub use self::{

@@ -11,6 +11,9 @@ pub mod catchup {
 pub mod control {
     pub mod v1;
 }
+pub mod document {
+    pub mod v1;
+}
 pub mod frame {
     pub mod v1;
 }

@@ -1,0 +1,7 @@
+//! The machines of a document in a small world, and the parts by themselves.
+
+mod edits;
+mod hostile;
+mod scripts;
+mod telling;
+mod world;
