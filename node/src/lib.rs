@@ -51,7 +51,7 @@ pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
 pub use crate::store::{DataDirError, IdentityError};
 pub use crate::types::{
-    Address, AddressError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError, NameError, Password,
-    PasswordError, PeerMultiaddr, Position, PositionError, Start, Strength, Ticket, TicketError, TicketParseError,
-    TopicName,
+    Address, AddressError, BlobId, BlobIdError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError,
+    NameError, Password, PasswordError, PeerMultiaddr, Position, PositionError, Start, Strength, Ticket, TicketError,
+    TicketParseError, TopicName,
 };

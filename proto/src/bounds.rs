@@ -96,3 +96,12 @@ pub const CATCHUP_TOPICS_MAX: usize = 1_024;
 pub const CATCHUP_HEAD_BYTES_MAX: usize = 512;
 /// Records that may be asked for as the newest of a topic.
 pub const CATCHUP_LAST_MAX: u32 = 10_000;
+
+/// A chunk of a blob: what is asked for, checked and stored as one. A power of two, of at least 16 KiB.
+pub const BLOB_CHUNK_BYTES: usize = 131_072;
+/// Chunks of a blob: 4 GiB. A power of two, as many bits as a holding has.
+pub const BLOB_CHUNKS_MAX: usize = 32_768;
+/// A question about a blob.
+pub const BLOB_REQUEST_BYTES_MAX: usize = 64;
+/// An answer about a blob: the largest outline, and what protobuf adds.
+pub const BLOB_ANSWER_BYTES_MAX: usize = BLOB_CHUNKS_MAX * HASH_BYTES + BLOB_CHUNK_BYTES + 64;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// The packages are `maille.<name>.v1`, and their files `<name>.proto`.
-const PACKAGES: [&str; 6] = ["admission", "catchup", "control", "frame", "peers", "ticket"];
+const PACKAGES: [&str; 7] = ["admission", "blobs", "catchup", "control", "frame", "peers", "ticket"];
 
 #[test]
 fn generated_code_is_current() {
