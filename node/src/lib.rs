@@ -43,13 +43,14 @@ pub use crate::api::Json;
 #[cfg(feature = "test-util")]
 pub use crate::api::{ByteStream, Cable};
 pub use crate::api::{
-    Credential, Event, Flushed, JoinError, Keep, KeepError, Keeper, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder,
-    NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt, Received,
-    SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
+    Credential, Event, Fetch, FetchError, FetchProgress, Flushed, JoinError, Keep, KeepError, Keeper, Mesh, MeshEvent,
+    MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher,
+    PublisherInfo, Receipt, Received, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError,
+    Subscriber, Topic, TopicInfo,
 };
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
-pub use crate::store::{DataDirError, IdentityError};
+pub use crate::store::{BlobInfo, BlobLimits, BlobStoreError, DataDirError, IdentityError};
 pub use crate::types::{
     Address, AddressError, BlobId, BlobIdError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError,
     NameError, Password, PasswordError, PeerMultiaddr, Position, PositionError, Start, Strength, Ticket, TicketError,

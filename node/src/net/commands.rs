@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::blobs::Blobs;
 use super::error::{JoinError, OpenError, SubscribeError};
 use super::event::MeshEvent;
 use super::history::History;
@@ -84,6 +85,8 @@ impl Task {
                 limits,
                 reply,
             } => drop(reply.send(self.keep_topics(slot, topics, limits))),
+            Command::Fetch { slot, blob, reply } => drop(reply.send(self.fetch_blob(slot, blob))),
+            Command::Holders { slot, blob, reply } => self.ask_holders(slot, blob, reply),
             Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::Shutdown { .. } => {} // taken by the loop itself
         }
@@ -114,12 +117,14 @@ impl Task {
         let (status, status_seen) = watch::channel(Status::Alone);
         let (watched, neighbours_seen) = watch::channel(Vec::new());
         let (events, _) = broadcast::channel(EVENTS_MAX);
+        let blobs = Blobs::new(self.data_dir.as_ref(), key.name(), self.blob_limits);
         let link = Arc::new(MeshLink {
             slot,
             name: key.name().clone(),
             status: status_seen,
             neighbours: neighbours_seen,
             events: events.clone(),
+            blobs: blobs.store(),
         });
         let mesh = MeshState {
             span: tracing::info_span!("mesh", name = %key.name()),
@@ -141,6 +146,7 @@ impl Task {
             profiles: HashMap::new(),
             keeping: None,
             listings: BTreeMap::new(),
+            blobs,
             acks: HashMap::new(),
             replaced: VecDeque::new(),
             status,
@@ -416,6 +422,7 @@ impl Task {
             }
             self.sweep_keeping(slot);
             self.sweep_listings(slot, Instant::now());
+            self.sweep_blobs(slot);
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;
             };

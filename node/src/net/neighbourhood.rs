@@ -156,6 +156,7 @@ impl Task {
             if mesh.liveness.next_deadline().is_some_and(|at| at <= now) {
                 self.liveness_hears(slot, liveness::Input::TimedOut);
             }
+            self.on_blobs_deadline(slot, now);
             self.on_stream_deadlines(slot, now);
         }
     }

@@ -15,7 +15,7 @@ use super::task::Task;
 use super::{Slot, member};
 use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::{Input, MemberRecord};
-use crate::core::{liveness, strangers};
+use crate::core::{blobs, liveness, strangers};
 
 /// Two processes share an identity when each takes the other's place; once in a while is a restart.
 const REPLACED_MAX: usize = 2;
@@ -59,6 +59,7 @@ impl Task {
             Event::Inner { slot, event } => match event {
                 MeshBehaviourEvent::Gossip(event) => self.on_gossip_event(slot, event),
                 MeshBehaviourEvent::Catchup(event) => self.on_catchup_event(slot, event),
+                MeshBehaviourEvent::Blobs(event) => self.on_blobs_event(slot, event),
             },
         }
     }
@@ -101,6 +102,7 @@ impl Task {
         );
         self.send_profile(slot, Some(peer));
         self.liveness_hears(slot, liveness::Input::Admitted { peer });
+        self.blobs_hear(slot, blobs::Input::Joined { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
             self.neighbours_hear(slot, Input::Sample { records });
@@ -122,6 +124,7 @@ impl Task {
         self.profile_changed(slot, &profile);
         self.neighbours_hear(slot, Input::Left { peer });
         self.liveness_hears(slot, liveness::Input::Left { peer });
+        self.blob_member_left(slot, peer);
         if let Some((_, connection)) = reached {
             self.release(connection);
         }

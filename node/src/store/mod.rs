@@ -21,7 +21,7 @@ mod writer;
 #[cfg(any(test, feature = "test-util"))]
 pub use self::faulty::{Fault, Faults, Faulty};
 pub use self::{
-    blobs::{BlobInfo, BlobLimits, BlobStore, BlobStoreError, Found, Hold, Opened, Put},
+    blobs::{BlobInfo, BlobLimits, BlobStore, BlobStoreError, Found, HashesAndLast, Hold, Opened, Put},
     data_dir::{DataDir, DataDirError, PORTS_MAX},
     files::FileError,
     history::{Held, Kept, SPANS_MAX, Store, StoreError},

@@ -16,9 +16,9 @@ const ASK_ANOTHER: Duration = Duration::from_secs(2);
 const ASKED_MAX: usize = 2;
 /// Who holds a part is asked again which, after this.
 const REASK: Duration = Duration::from_secs(2);
-/// Who holds nothing, or did not answer, is asked again after 1, 2, 4, 8, 15, 15 … s.
+/// Who holds nothing, or did not answer, is asked again after 1, 2, 4, 5, 5 … s.
 const BACK_OFF: Duration = Duration::from_secs(1);
-const BACK_OFF_MAX: Duration = Duration::from_secs(15);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Who is busy, after 0.2, 0.4 … 3.2 s.
 const BUSY: Duration = Duration::from_millis(200);
 /// Doublings of these.

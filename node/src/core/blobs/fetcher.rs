@@ -93,8 +93,11 @@ impl Fetcher {
                 }
             }
             Input::Left { peer } => {
-                let of_peer = self.asked.extract_if(.., |(asked, ..)| *asked == peer);
-                for (.., question) in of_peer.collect::<Vec<_>>() {
+                let (of_peer, others) = std::mem::take(&mut self.asked)
+                    .into_iter()
+                    .partition(|(asked, ..)| *asked == peer);
+                self.asked = others;
+                for (.., question) in BTreeSet::into_iter(of_peer) {
                     self.count(peer, question, |count| *count -= 1);
                 }
                 self.members.remove(&peer);
@@ -164,9 +167,11 @@ impl Fetcher {
     }
 
     fn run(&mut self, now: Instant, out: &mut Vec<Action>) {
-        for (blob, _) in self.fetches.extract_if(.., |_, fetch| fetch.is_finished()) {
-            out.push(Action::Finished { blob });
-        }
+        self.fetches.retain(|blob, fetch| {
+            let is_finished = fetch.is_finished();
+            out.extend(is_finished.then_some(Action::Finished { blob: *blob }));
+            !is_finished
+        });
         // In another order each time: none of them waits for all the others.
         let mut blobs: Vec<BlobId> = self.fetches.keys().copied().collect();
         let mut peers: Vec<PeerId> = self.members.keys().copied().collect();

@@ -12,7 +12,7 @@ use std::{
 
 use maille_proto::BLOB_CHUNK_BYTES;
 
-use super::{Loaded, OUTLINE_FILE_BYTES_MAX};
+use super::{HashesAndLast, Loaded, OUTLINE_FILE_BYTES_MAX};
 use crate::{
     core::blobs::{ChunkSet, Outline},
     store::files::{
@@ -154,7 +154,7 @@ impl Dir {
     }
 
     /// The hashes, and the last chunk; nothing if the file is not there or not one.
-    fn read_outline(&self, id: &BlobId) -> Result<Option<(Vec<u8>, Vec<u8>)>, FileError> {
+    fn read_outline(&self, id: &BlobId) -> Result<Option<HashesAndLast>, FileError> {
         let path = self.file(id, OUTLINE);
         let read = read_file(&path, OUTLINE_FILE_BYTES_MAX).map_err(FileError::reading(&path))?;
         Ok(read.and_then(|mut bytes| {

@@ -3,6 +3,7 @@
 
 mod dir;
 mod memory;
+mod out;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -103,6 +104,20 @@ pub enum Found<T> {
     /// It was held, and is not what it was. It does not count as held any more.
     Damaged,
 }
+
+impl<T> Found<T> {
+    /// The same of something made of it.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Self::Proved(found) => Found::Proved(make(found)),
+            Self::Missing => Found::Missing,
+            Self::Damaged => Found::Damaged,
+        }
+    }
+}
+
+/// The hashes of all chunks one after the other, and the last chunk.
+pub type HashesAndLast = (Vec<u8>, Vec<u8>);
 
 /// A blob that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +220,7 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`BlobStoreError::File`].
-    pub fn outline(&self, id: &BlobId) -> Result<Found<(Vec<u8>, Vec<u8>)>, BlobStoreError> {
+    pub fn outline(&self, id: &BlobId) -> Result<Found<HashesAndLast>, BlobStoreError> {
         let Some((outline, _)) = self.holding(id)? else {
             return Ok(Found::Missing);
         };

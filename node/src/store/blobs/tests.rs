@@ -336,3 +336,21 @@ fn a_source_that_fails_leaves_nothing() {
     assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
     store.import(&mut &noise(1, 64 * C)[..]).unwrap();
 }
+
+#[test]
+fn a_file_has_its_name_once_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = on_disk(dir.path());
+    let bytes = noise(1, 2 * C + 3);
+    let id = store.import(&mut &bytes[..]).unwrap();
+    let path = dir.path().join("photo.jpg");
+    fs::write(&path, b"older").unwrap();
+    let gone = store.copy_to_file(&BlobId::of(b"?"), &path).unwrap_err();
+    assert!(matches!(gone, BlobStoreError::NotWhole));
+    assert_eq!(fs::read(&path).unwrap(), b"older");
+    assert_eq!(store.copy_to_file(&id, &path).unwrap(), bytes.len() as u64);
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    let nowhere = store.copy_to_file(&id, &dir.path().join("no/such/place")).unwrap_err();
+    assert!(matches!(nowhere, BlobStoreError::Sink(_)));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the file and the store");
+}
