@@ -43,10 +43,10 @@ pub use crate::api::Json;
 #[cfg(feature = "test-util")]
 pub use crate::api::{ByteStream, Cable};
 pub use crate::api::{
-    Caller, Credential, Event, Flushed, JoinError, Keep, KeepError, Keeper, MemberInfo, Members, Mesh, MeshEvent,
-    MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher,
-    PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError, Service, SpawnError,
-    StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
+    Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, JoinError, Keep, KeepError, Keeper,
+    MemberInfo, Members, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError,
+    PublishError, Publisher, PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError,
+    Service, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
 };
 #[cfg(feature = "documents")]
 pub use crate::api::{Document, DocumentError};
@@ -54,9 +54,9 @@ pub use crate::api::{Document, DocumentError};
 pub use crate::core::document::{Contents, Edit, EditError, Item, StateHash, Value};
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
-pub use crate::store::{DataDirError, IdentityError};
+pub use crate::store::{BlobInfo, BlobLimits, BlobStoreError, DataDirError, IdentityError};
 pub use crate::types::{
-    Address, AddressError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError, NameError, Password,
-    PasswordError, PeerMultiaddr, Position, PositionError, Profile, ProfileError, ServiceName, Start, Strength, Ticket,
-    TicketError, TicketParseError, TopicName,
+    Address, AddressError, BlobId, BlobIdError, BootstrapPeer, Cursor, CursorError, Delivery, MeshName, MultiaddrError,
+    NameError, Password, PasswordError, PeerMultiaddr, Position, PositionError, Profile, ProfileError, ServiceName,
+    Start, Strength, Ticket, TicketError, TicketParseError, TopicName,
 };

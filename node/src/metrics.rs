@@ -50,6 +50,14 @@ counters! {
     frames_rejected,
     /// Frames that were dropped because their deliverer brings too many new streams.
     frames_over_limit,
+    /// Bytes of blobs that were fetched, proved and stored.
+    blob_bytes_fetched,
+    /// Bytes of blobs that were right, but held already: they were asked of two members.
+    blob_bytes_again,
+    /// Bytes of blobs that were given to members.
+    blob_bytes_served,
+    /// Questions about blobs that were put off, because too many were asked.
+    blob_questions_refused,
     /// Records handed to subscribers of this node.
     records_delivered,
     /// Events that a subscriber of this node was too slow for.

@@ -135,3 +135,12 @@ pub const SERVICE_NAME_BYTES_MAX: usize = TOPIC_NAME_BYTES_MAX;
 pub const REQUEST_BODY_BYTES_MAX: usize = 1_048_576;
 /// What a service says when it refuses.
 pub const REQUEST_REASON_BYTES_MAX: usize = 1_024;
+
+/// A chunk of a blob: what is asked for, checked and stored as one. A power of two, of at least 16 KiB.
+pub const BLOB_CHUNK_BYTES: usize = 131_072;
+/// Chunks of a blob: 4 GiB. A power of two, as many bits as a holding has.
+pub const BLOB_CHUNKS_MAX: usize = 32_768;
+/// A question about a blob.
+pub const BLOB_REQUEST_BYTES_MAX: usize = 64;
+/// An answer about a blob: the largest outline, and what protobuf adds.
+pub const BLOB_ANSWER_BYTES_MAX: usize = BLOB_CHUNKS_MAX * HASH_BYTES + BLOB_CHUNK_BYTES + 64;

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use prost::Message as _;
 
 use crate::{
-    DecodeError, admission,
+    DecodeError, admission, blobs,
     bounds::*,
     catchup, control, document, frame, peers, requests, ticket,
     wire::{Fields, Rule, check},
@@ -252,6 +252,33 @@ const DOCUMENT_RECORD: &[Rule] = &[
     ),
 ];
 
+const BLOB_REQUEST: &[Rule] = &[
+    exactly(1, "request.blob", HASH_BYTES),
+    Rule::message(2, "have", &[]),
+    Rule::message(3, "outline", &[]),
+    Rule::message(4, "chunk", &[]),
+];
+const BLOB_QUESTIONS: RangeInclusive<u32> = 2..=4;
+
+const BLOB_ANSWER: &[Rule] = &[
+    Rule::message(
+        1,
+        "holding",
+        &[Rule::bytes(1, "holding.chunks", 1, BLOB_CHUNKS_MAX / 8)],
+    ),
+    Rule::message(
+        2,
+        "outline",
+        &[
+            Rule::bytes(1, "outline.hashes", 2 * HASH_BYTES, BLOB_CHUNKS_MAX * HASH_BYTES),
+            Rule::bytes(2, "outline.last", 1, BLOB_CHUNK_BYTES),
+        ],
+    ),
+    Rule::message(3, "chunk", &[exactly(1, "chunk.bytes", BLOB_CHUNK_BYTES)]),
+    Rule::message(4, "missing", &[]),
+    Rule::message(5, "busy", &[]),
+];
+
 /// One message of the handshake: an `AdmissionFrame` without the length before it.
 ///
 /// # Errors
@@ -429,6 +456,35 @@ pub fn decode_request_call(bytes: &[u8]) -> Result<requests::Call, DecodeError> 
 /// When it is longer than [`REQUEST_REPLY_BYTES_MAX`], the reason is too long, or the encoding is not canonical.
 pub fn decode_request_reply(bytes: &[u8]) -> Result<requests::Reply, DecodeError> {
     decode_canonical("a reply", bytes, REQUEST_REPLY_BYTES_MAX, REQUEST_REPLY)
+}
+
+/// A question about a blob, without the length before it. Exactly one is set.
+///
+/// # Errors
+/// When it is longer than [`BLOB_REQUEST_BYTES_MAX`], carries not exactly one question, a length is outside its bounds, or
+/// the encoding is not canonical.
+pub fn decode_blob_request(bytes: &[u8]) -> Result<blobs::Request, DecodeError> {
+    const WHAT: &str = "a question about a blob";
+    cap(WHAT, bytes, BLOB_REQUEST_BYTES_MAX)?;
+    let questions = field_numbers(bytes)?.filter(|number| BLOB_QUESTIONS.contains(number));
+    match questions.count() {
+        1 => decode_canonical(WHAT, bytes, BLOB_REQUEST_BYTES_MAX, BLOB_REQUEST),
+        count => Err(DecodeError::NotOneMessage { what: WHAT, count }),
+    }
+}
+
+/// The answer to a question about a blob, without the length before it. Exactly one kind is set. Hashes are not checked.
+///
+/// # Errors
+/// When it is longer than [`BLOB_ANSWER_BYTES_MAX`], carries not exactly one kind, a length is outside its bounds, or the
+/// encoding is not canonical.
+pub fn decode_blob_answer(bytes: &[u8]) -> Result<blobs::Answer, DecodeError> {
+    const WHAT: &str = "an answer about a blob";
+    cap(WHAT, bytes, BLOB_ANSWER_BYTES_MAX)?;
+    match field_numbers(bytes)?.count() {
+        1 => decode_canonical(WHAT, bytes, BLOB_ANSWER_BYTES_MAX, BLOB_ANSWER),
+        count => Err(DecodeError::NotOneMessage { what: WHAT, count }),
+    }
 }
 
 fn cap(what: &'static str, bytes: &[u8], bytes_max: usize) -> Result<(), DecodeError> {

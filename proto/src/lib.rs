@@ -20,9 +20,9 @@ mod wire;
 pub use crate::{
     bounds::*,
     decode::{
-        decode_admission, decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control,
-        decode_document, decode_doubt, decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call,
-        decode_request_reply, decode_ticket, decode_welcome,
+        decode_admission, decode_announcement, decode_blob_answer, decode_blob_request, decode_catchup_answer,
+        decode_catchup_request, decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction,
+        decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome,
     },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
@@ -31,6 +31,11 @@ pub use crate::{
 /// The handshake that turns a stranger into a member: `admission.proto`.
 pub mod admission {
     pub use crate::generated::admission::v1::{admission_frame::Message, *};
+}
+
+/// What a member asks another about a blob: `blobs.proto`.
+pub mod blobs {
+    pub use crate::generated::blobs::v1::{answer::Answer as AnswerKind, request::Question, *};
 }
 
 /// What a member asks another about the past: `catchup.proto`.

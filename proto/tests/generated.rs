@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// The packages are `maille.<name>.v1`, and their files `<name>.proto`.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "admission",
+    "blobs",
     "catchup",
     "control",
     "document",
@@ -13,6 +14,7 @@ const PACKAGES: [&str; 8] = [
     "requests",
     "ticket",
 ];
+const PACKAGES: [&str; 7] = ["admission", "blobs", "catchup", "control", "frame", "peers", "ticket"];
 
 #[test]
 fn generated_code_is_current() {

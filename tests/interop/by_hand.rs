@@ -88,13 +88,23 @@ pub(crate) struct Insider {
     pub(crate) peer: PeerId,
     pub(crate) control: Wire,
     pub(crate) gossip: StreamProtocol,
+    /// What the names of the mesh's protocols begin with on this connection.
+    pub(crate) prefix: String,
 }
 
 impl Insider {
     pub(crate) async fn enter(stranger: Stranger, peer: PeerId, key: &Arc<MeshKey>) -> Self {
+        Self::enter_accepting(stranger, peer, key, &[]).await
+    }
+
+    /// The same, and streams of these protocols are accepted, too.
+    pub(crate) async fn enter_accepting(stranger: Stranger, peer: PeerId, key: &Arc<MeshKey>, more: &[&str]) -> Self {
         let (admitted, mut control) = admission(&stranger, peer, key).await.unwrap();
-        let gossip = StreamProtocol::try_from_owned(admitted.protocol_prefix + GOSSIP).unwrap();
+        let prefix = admitted.protocol_prefix;
+        let named = |name: &str| StreamProtocol::try_from_owned(format!("{prefix}{name}")).unwrap();
+        let gossip = named(GOSSIP);
         stranger.accept(gossip.clone());
+        more.iter().for_each(|name| stranger.accept(named(name)));
         control.send(&ready_frame()).await.unwrap();
         let ready = control.receive(ANSWER).await.expect("the peer's Ready");
         assert!(is_ready(&ready), "the first frame after the handshake is Ready");
@@ -103,6 +113,7 @@ impl Insider {
             peer,
             control,
             gossip,
+            prefix,
         }
     }
 

@@ -1,5 +1,6 @@
 //! maille and peers that are not maille: strangers, guessers, members that cheat, and connections that play tricks.
 
+mod blobs;
 mod by_hand;
 mod cheats;
 mod connections;

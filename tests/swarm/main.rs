@@ -1,5 +1,6 @@
 //! Many nodes in one process: meshes side by side, crowds, partitions, newcomers, and what streams promise.
 
+mod blobs;
 mod crowds;
 mod groups;
 mod handles;

@@ -8,7 +8,7 @@ use libp2p::identity::Keypair;
 
 use super::{Node, SpawnError};
 use crate::net::{Setup, start};
-use crate::store::DataDir;
+use crate::store::{BlobLimits, DataDir};
 use crate::types::{PeerMultiaddr, Ticket};
 
 /// gossipsub's own pace.
@@ -43,6 +43,7 @@ pub struct NodeBuilder {
     run_file: bool,
     helper: bool,
     heartbeat: Duration,
+    blob_limits: BlobLimits,
     #[cfg(feature = "test-util")]
     cable: Option<crate::net::CableEnd>,
     #[cfg(feature = "test-util")]
@@ -62,6 +63,7 @@ impl NodeBuilder {
             run_file: true,
             helper: false,
             heartbeat: HEARTBEAT,
+            blob_limits: BlobLimits::default(),
             #[cfg(feature = "test-util")]
             cable: None,
             #[cfg(feature = "test-util")]
@@ -102,6 +104,12 @@ impl NodeBuilder {
     /// A ticket's peers, to begin with in its mesh.
     pub fn ticket(mut self, ticket: Ticket) -> Self {
         self.tickets.push(ticket);
+        self
+    }
+
+    /// How much of the blobs of each mesh this node holds; what is not pinned goes for what is new.
+    pub fn blob_limits(mut self, limits: BlobLimits) -> Self {
+        self.blob_limits = limits;
         self
     }
 
@@ -197,6 +205,7 @@ impl NodeBuilder {
             run_file: self.run_file,
             helper: self.helper,
             heartbeat: self.heartbeat,
+            blob_limits: self.blob_limits,
             #[cfg(feature = "test-util")]
             cable: self.cable,
             #[cfg(feature = "test-util")]

@@ -1,5 +1,7 @@
 //! The handles an application holds: cheap to clone, `Send + Sync`, and nothing but a door to the swarm task. No logic.
 
+mod blob_error;
+mod blobs;
 mod builder;
 mod credential;
 #[cfg(feature = "documents")]
@@ -16,6 +18,8 @@ mod service;
 mod subscriber;
 mod topic;
 
+pub use blob_error::{FetchError, ShareError};
+pub use blobs::{Fetch, FetchProgress};
 pub use builder::NodeBuilder;
 pub use credential::Credential;
 #[cfg(feature = "documents")]

@@ -4,6 +4,7 @@
 //! past facts, actions are verbs that `net/` performs.
 
 pub mod admission;
+pub mod blobs;
 pub(crate) mod bucket;
 pub mod catchup;
 #[cfg(feature = "documents")]

@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::blobs::Blobs;
 use super::error::{JoinError, OpenError, SubscribeError};
 use super::event::MeshEvent;
 use super::history::History;
@@ -89,6 +90,8 @@ impl Task {
             } => drop(reply.send(self.keep_topics(slot, topics, limits))),
             #[cfg(feature = "documents")]
             Command::Attend { slot, opening } => self.attend(slot, opening),
+            Command::Fetch { slot, blob, reply } => drop(reply.send(self.fetch_blob(slot, blob))),
+            Command::Holders { slot, blob, reply } => self.ask_holders(slot, blob, reply),
             Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::OpenStream { slot, peer, opening } => self.open_stream(slot, peer, opening),
             Command::Servers { slot, service, reply } => drop(reply.send(self.servers(slot, &service))),
@@ -123,6 +126,7 @@ impl Task {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let services = Arc::default();
         let (presence, presence_link) = MeshPresence::new(&key, &self.key);
+        let blobs = Blobs::new(self.data_dir.as_ref(), key.name(), self.blob_limits);
         let link = Arc::new(MeshLink {
             services: Arc::clone(&services),
             slot,
@@ -133,6 +137,7 @@ impl Task {
             events: events.clone(),
             #[cfg(feature = "documents")]
             documents: super::document::Documents::default(),
+            blobs: blobs.store(),
         });
         let mesh = MeshState {
             span: tracing::info_span!("mesh", name = %key.name()),
@@ -156,6 +161,7 @@ impl Task {
             profiles: HashMap::new(),
             keeping: None,
             listings: BTreeMap::new(),
+            blobs,
             acks: HashMap::new(),
             replaced: VecDeque::new(),
             status,
@@ -434,6 +440,7 @@ impl Task {
             self.sweep_keeping(slot);
             self.grant_wishes(slot);
             self.sweep_listings(slot, Instant::now());
+            self.sweep_blobs(slot);
             let Some(mesh) = self.meshes.get_mut(&slot) else {
                 continue;
             };

@@ -3,7 +3,7 @@
 use libp2p::{Multiaddr, PeerId};
 
 use crate::core::neighbours::Status;
-use crate::types::TopicName;
+use crate::types::{BlobId, TopicName};
 
 /// What happens to a mesh.
 #[derive(Clone, Debug)]
@@ -72,6 +72,14 @@ pub enum MeshEvent {
         topic: TopicName,
         /// What is wrong with it, in words.
         reason: String,
+    },
+    /// A member gave bytes of a blob that are not the blob's, or an answer that nobody honest gives. Nothing of it was kept; it
+    /// is asked for no blob again.
+    BadHolder {
+        /// Who.
+        peer: PeerId,
+        /// Of which blob.
+        blob: BlobId,
     },
     /// Another process uses this node's identity in this mesh; this one, the later, has left it.
     IdentityInUse,

@@ -1,4 +1,5 @@
-//! What each mesh has behind its gate: gossip for what is new, catch-up for what is past, requests between members.
+//! What each mesh has behind its gate: gossip for what is new, catch-up for what is past, requests between members, blobs for
+//! what is large.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use futures::prelude::*;
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
-use maille_proto::{CATCHUP_ANSWER_BYTES_MAX, CATCHUP_REQUEST_BYTES_MAX};
+use maille_proto::{
+    BLOB_ANSWER_BYTES_MAX, BLOB_REQUEST_BYTES_MAX, CATCHUP_ANSWER_BYTES_MAX, CATCHUP_REQUEST_BYTES_MAX,
+};
 use unsigned_varint::aio::read_usize;
 
 use super::gossip::{self, Gossip};
@@ -17,6 +20,11 @@ use crate::core::catchup::REQUEST_TIMEOUT;
 const CATCHUP_PROTOCOL: StreamProtocol = StreamProtocol::new("/catchup/1");
 /// Questions and answers under way with one neighbour, both ways; members keep below it.
 const CATCHUP_STREAMS_MAX: usize = 8;
+const BLOBS_PROTOCOL: StreamProtocol = StreamProtocol::new("/blobs/1");
+/// As above; and chunks are small.
+const BLOBS_STREAMS_MAX: usize = 48;
+/// A chunk may take this long: one of 128 KiB, of eight at once, over 50 KiB a second.
+const BLOBS_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much longer than a member waits the stream may live.
 const STREAM_GRACE: Duration = Duration::from_secs(2);
 
@@ -29,25 +37,45 @@ pub(crate) struct MeshBehaviour {
     pub(super) catchup: request_response::Behaviour<Lengths>,
     /// Streams for calls of services.
     pub(super) requests: Streams,
+    /// Questions about blobs, and their answers, as bytes.
+    pub(super) blobs: request_response::Behaviour<Lengths>,
 }
 
 impl MeshBehaviour {
     pub(super) fn new(heartbeat: Duration) -> Self {
-        let protocols = [(CATCHUP_PROTOCOL, ProtocolSupport::Full)];
-        let config = request_response::Config::default()
+        let catchup = request_response::Config::default()
             .with_request_timeout(REQUEST_TIMEOUT + STREAM_GRACE)
             .with_max_concurrent_streams(CATCHUP_STREAMS_MAX);
+        let blobs = request_response::Config::default()
+            .with_request_timeout(BLOBS_TIMEOUT)
+            .with_max_concurrent_streams(BLOBS_STREAMS_MAX);
+        let ask = |protocol, lengths, config| {
+            request_response::Behaviour::with_codec(lengths, [(protocol, ProtocolSupport::Full)], config)
+        };
         Self {
             gossip: gossip::new(heartbeat),
-            catchup: request_response::Behaviour::with_codec(Lengths, protocols, config),
+            catchup: ask(CATCHUP_PROTOCOL, CATCHUP, catchup),
             requests: Streams::default(),
+            blobs: ask(BLOBS_PROTOCOL, BLOBS, blobs),
         }
     }
 }
 
 /// Messages behind their lengths, which are checked before a byte of the message is read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lengths;
+pub(crate) struct Lengths {
+    request_bytes_max: usize,
+    answer_bytes_max: usize,
+}
+
+const CATCHUP: Lengths = Lengths {
+    request_bytes_max: CATCHUP_REQUEST_BYTES_MAX,
+    answer_bytes_max: CATCHUP_ANSWER_BYTES_MAX,
+};
+const BLOBS: Lengths = Lengths {
+    request_bytes_max: BLOB_REQUEST_BYTES_MAX,
+    answer_bytes_max: BLOB_ANSWER_BYTES_MAX,
+};
 
 impl request_response::Codec for Lengths {
     type Protocol = StreamProtocol;
@@ -58,14 +86,14 @@ impl request_response::Codec for Lengths {
     where
         T: AsyncRead + Unpin + Send,
     {
-        read(stream, CATCHUP_REQUEST_BYTES_MAX).await
+        read(stream, self.request_bytes_max).await
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, stream: &mut T) -> io::Result<Vec<u8>>
     where
         T: AsyncRead + Unpin + Send,
     {
-        read(stream, CATCHUP_ANSWER_BYTES_MAX).await
+        read(stream, self.answer_bytes_max).await
     }
 
     async fn write_request<T>(&mut self, _: &StreamProtocol, stream: &mut T, message: Vec<u8>) -> io::Result<()>

@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::Slot;
+use super::blobs::FetchState;
 use super::error::{JoinError, KeepError, OpenError, SubscribeError};
 use super::event::{MeshEvent, NodeEvent};
 use super::inlet::{Filter, SubscriptionLink};
@@ -18,8 +19,8 @@ use super::requests::{Opening, Room, Services};
 use crate::core::admission::MeshKey;
 use crate::core::neighbours::Status;
 use crate::metrics::Counters;
-use crate::store::LogLimits;
-use crate::types::{Delivery, MeshName, ServiceName, Start, TopicName};
+use crate::store::{BlobStore, LogLimits};
+use crate::types::{BlobId, Delivery, MeshName, ServiceName, Start, TopicName};
 
 /// Commands that wait for the swarm task.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -69,6 +70,18 @@ pub(crate) enum Command {
         slot: Slot,
         opening: super::document::Opening,
     },
+    /// Fetch a blob, or watch the fetch of it that is under way; nothing if as many are as may be.
+    Fetch {
+        slot: Slot,
+        blob: BlobId,
+        reply: oneshot::Sender<Option<watch::Receiver<FetchState>>>,
+    },
+    /// Ask the neighbours who holds all of a blob.
+    Holders {
+        slot: Slot,
+        blob: BlobId,
+        reply: oneshot::Sender<Vec<PeerId>>,
+    },
     /// List the topics of a mesh.
     Topics {
         slot: Slot,
@@ -115,6 +128,7 @@ pub(crate) struct MeshLink {
     pub(crate) services: Arc<Services>,
     #[cfg(feature = "documents")]
     pub(super) documents: super::document::Documents,
+    pub(crate) blobs: Arc<BlobStore>,
 }
 
 /// A keeper, as its handle sees it. The task holds it weakly: when it is dropped, keeping ends.

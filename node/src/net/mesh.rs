@@ -11,6 +11,7 @@ use libp2p::swarm::ConnectionId;
 use maille_proto::control::Ack;
 use tokio::sync::{broadcast, watch};
 
+use super::blobs::Blobs;
 use super::event::MeshEvent;
 use super::history::History;
 use super::keeping::Keeping;
@@ -69,6 +70,8 @@ pub(super) struct MeshState {
     pub(super) keeping: Option<Keeping>,
     /// Lists of topics that are being made.
     pub(super) listings: BTreeMap<u64, Listing>,
+    /// What is held and fetched of blobs.
+    pub(super) blobs: Blobs,
     /// What each neighbour says it is on, be it only to publish.
     pub(super) profiles: HashMap<PeerId, Vec<TopicHint>>,
     /// Acknowledgements that wait for the end of this turn.
@@ -88,6 +91,7 @@ impl MeshState {
             self.neighbours.next_deadline(),
             self.liveness.next_deadline(),
             self.presence.next_deadline(),
+            self.blobs.next_deadline(),
         ];
         topics.chain(others.into_iter().flatten()).min()
     }

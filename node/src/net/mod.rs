@@ -4,6 +4,7 @@ mod announce;
 mod approach;
 pub(crate) mod aside;
 mod behaviour;
+mod blobs;
 #[cfg(feature = "test-util")]
 mod cable;
 mod closing;
@@ -25,6 +26,7 @@ mod liveness;
 mod member;
 mod mesh;
 mod neighbourhood;
+mod on_blobs;
 mod on_catchup;
 mod on_gate;
 mod on_gossip;
@@ -46,6 +48,7 @@ mod wire;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(crate) use blobs::FetchState;
 #[cfg(feature = "test-util")]
 pub use cable::Cable;
 #[cfg(feature = "test-util")]

@@ -162,6 +162,7 @@ impl Task {
                 self.liveness_hears(slot, liveness::Input::TimedOut);
             }
             self.on_presence_deadline(slot, now);
+            self.on_blobs_deadline(slot, now);
             self.on_stream_deadlines(slot, now);
         }
     }

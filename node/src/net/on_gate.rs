@@ -15,7 +15,7 @@ use super::task::Task;
 use super::{Slot, member};
 use crate::core::bucket::{Bucket, Rate};
 use crate::core::neighbours::{Input, MemberRecord};
-use crate::core::{liveness, presence, strangers};
+use crate::core::{blobs, liveness, presence, strangers};
 
 /// Two processes share an identity when each takes the other's place; once in a while is a restart.
 const REPLACED_MAX: usize = 2;
@@ -60,6 +60,7 @@ impl Task {
                 MeshBehaviourEvent::Gossip(event) => self.on_gossip_event(slot, event),
                 MeshBehaviourEvent::Catchup(event) => self.on_catchup_event(slot, event),
                 MeshBehaviourEvent::Requests(incoming) => self.on_call(slot, incoming),
+                MeshBehaviourEvent::Blobs(event) => self.on_blobs_event(slot, event),
             },
         }
     }
@@ -103,6 +104,7 @@ impl Task {
         self.send_profile(slot, Some(peer));
         self.liveness_hears(slot, liveness::Input::Admitted { peer });
         self.presence_hears(slot, presence::Input::Admitted { peer });
+        self.blobs_hear(slot, blobs::Input::Joined { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
             self.neighbours_hear(slot, Input::Sample { records });
@@ -125,6 +127,7 @@ impl Task {
         self.neighbours_hear(slot, Input::Left { peer });
         self.liveness_hears(slot, liveness::Input::Left { peer });
         self.presence_hears(slot, presence::Input::Ended { peer });
+        self.blob_member_left(slot, peer);
         if let Some((_, connection)) = reached {
             self.release(connection);
         }

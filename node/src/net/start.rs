@@ -27,7 +27,7 @@ use super::transport;
 use crate::core::kad_mode::KadModeRule;
 use crate::core::strangers::{HELPER_STRANGERS_MAX, MEMBER_STRANGERS_MAX, Strangers};
 use crate::metrics::Counters;
-use crate::store::{Budget, DataDir, NODE_BYTES_MAX};
+use crate::store::{BlobLimits, Budget, DataDir, NODE_BYTES_MAX};
 use crate::types::{BootstrapPeer, MeshName, PeerMultiaddr};
 
 /// How long listeners may take to say where they listen.
@@ -51,6 +51,7 @@ pub(crate) struct Setup {
     pub(crate) run_file: bool,
     pub(crate) helper: bool,
     pub(crate) heartbeat: Duration,
+    pub(crate) blob_limits: BlobLimits,
     #[cfg(feature = "test-util")]
     pub(crate) cable: Option<super::CableEnd>,
     #[cfg(feature = "test-util")]
@@ -109,6 +110,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<NodeLink>, SpawnError> {
         stopping: false,
         kad_mode: KadModeRule::new(setup.helper),
         announce: setup.announce,
+        blob_limits: setup.blob_limits,
         multiaddrs,
         data_dir: setup.data_dir,
         incarnations: HashMap::new(),

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Slot;
 use super::behaviour::Behaviour;
+use super::blobs::BlobDone;
 use super::commands::Incarnation;
 use super::event::NodeEvent;
 use super::link::Command;
@@ -30,7 +31,7 @@ use crate::core::neighbours::MemberRecord;
 use crate::core::strangers::Strangers;
 use crate::core::stream::Tail;
 use crate::metrics::Counters;
-use crate::store::{Budget, DataDir, Outcome, RunFile, StoreError};
+use crate::store::{BlobLimits, Budget, DataDir, Outcome, RunFile, StoreError};
 use crate::types::{MeshName, TopicName};
 
 /// How often handles that were dropped are looked for, and watchers told.
@@ -67,6 +68,7 @@ pub(super) struct Task {
     pub(super) run_file: Option<RunFile>,
     pub(super) kad_mode: KadModeRule,
     pub(super) heartbeat: Duration,
+    pub(super) blob_limits: BlobLimits,
     /// The number of the last list of topics.
     pub(super) listings: u64,
     /// What the history of all meshes may take of this process's memory.
@@ -128,6 +130,8 @@ pub(super) enum Done {
         topic: TopicName,
         answer: Option<Answer>,
     },
+    /// Work on blobs.
+    Blobs { slot: Slot, done: BlobDone },
     /// Something was written that nobody waits for.
     Written,
 }
@@ -226,6 +230,7 @@ impl Task {
             }) => self.listed_publishers(slot, id, &topic, answer.as_ref()),
             Ok(Done::Served { slot, id, bytes }) => self.on_served(slot, id, bytes),
             Ok(Done::RunFiles(others)) => self.on_run_files(others),
+            Ok(Done::Blobs { slot, done }) => self.on_blobs_done(slot, done),
             Ok(Done::Written) => {}
             Err(error) => tracing::error!(%error, "a job of the node ended badly; what it was for will be tried again"),
         }

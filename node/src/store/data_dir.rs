@@ -25,6 +25,7 @@ const PROCESS_BYTES_MAX: u64 = 16;
 const LOCK_FILE: &str = "lock";
 const PORTS_FILE: &str = "ports";
 const HISTORY_DIR: &str = "history";
+const BLOBS_DIR: &str = "blobs";
 
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,12 @@ impl DataDir {
     #[must_use]
     pub fn history_dir(&self, mesh: &MeshName) -> PathBuf {
         self.file(HISTORY_DIR).join(mesh.as_str())
+    }
+
+    /// Where the blobs of a mesh belong; it need not be there.
+    #[must_use]
+    pub fn blobs_dir(&self, mesh: &MeshName) -> PathBuf {
+        self.file(BLOBS_DIR).join(mesh.as_str())
     }
 
     /// The listen multiaddrs last bound, at most [`PORTS_MAX`], to be tried first. Lines that are none are skipped with

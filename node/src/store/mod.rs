@@ -1,6 +1,7 @@
 //! What a node keeps: between runs its data directory and its run file, and history, in memory or in files. Synchronous,
 //! for callers that may block; what is kept of a stream is bytes here, whose signatures were checked before.
 
+mod blobs;
 mod data_dir;
 #[cfg(feature = "documents")]
 mod document;
@@ -24,6 +25,7 @@ pub use self::document::{DocumentEntry, DocumentFile};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::faulty::{Fault, Faults, Faulty};
 pub use self::{
+    blobs::{BlobInfo, BlobLimits, BlobStore, BlobStoreError, Found, HashesAndLast, Hold, Opened, Put},
     data_dir::{DataDir, DataDirError, PORTS_MAX},
     files::FileError,
     history::{Held, Kept, SPANS_MAX, Store, StoreError},

@@ -1,6 +1,7 @@
 //! The words of maille as types: parsed once, never invalid afterwards. Nothing here does I/O.
 
 mod address;
+mod blob_id;
 mod cursor;
 mod delivery;
 mod mesh_name;
@@ -22,6 +23,7 @@ mod topic_name;
 pub(crate) use self::start::unix_us;
 pub use self::{
     address::{Address, AddressError},
+    blob_id::{BlobId, BlobIdError},
     cursor::{Cursor, CursorError},
     delivery::Delivery,
     mesh_name::MeshName,

@@ -5,6 +5,9 @@
 pub mod admission {
     pub mod v1;
 }
+pub mod blobs {
+    pub mod v1;
+}
 pub mod catchup {
     pub mod v1;
 }
