@@ -16,7 +16,7 @@ function face({ id, name, online }) {
   for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
   mark.className = `face hue${sum % HUES}${online ? '' : ' away'}`;
   mark.setAttribute('aria-hidden', 'true');
-  mark.dataset.letter = [...new Intl.Segmenter().segment(name.trim() || '?')][0].segment.toUpperCase();
+  mark.dataset.letter = [...name.trim(), '?'][0].toUpperCase();
   return mark;
 }
 

@@ -38,7 +38,7 @@ export function replace(whole) {
 export function amend(event) {
   if (state.phase !== 'open') return;
   if (event.version !== undefined) {
-    if (event.version <= state.version) return;
+    if (event.version < state.version) return;
     state.version = event.version;
   }
   for (const [list, { set = {}, gone = [] }] of Object.entries(event.lists ?? {})) {

@@ -142,13 +142,14 @@ fn seen(ada: &Page, eyes: &mut Eyes) {
     }
 }
 
-fn languages(ada: &Page) {
+fn languages(ada: &Page, eyes: &mut Eyes) {
     ada.get("$('#menu-list [lang=fr]').click()");
     ada.until("document.documentElement.lang === 'fr' && $('#guests-head').textContent === 'Invités'");
     assert_eq!(
         ada.get("document.querySelector('#guests-rows [data-coming=yes]').textContent"),
         "Oui"
     );
+    eyes.see(ada, "french");
     ada.get("$('#menu-list [lang=en]').click()");
     ada.until("$('#guests-head').textContent === 'Guests'");
 }
@@ -199,7 +200,7 @@ fn three_members_see_what_each_does() {
     one_text(ada, bruno);
     photos(ada, bruno, &mut eyes);
     seen(ada, &mut eyes);
-    languages(ada);
+    languages(ada, &mut eyes);
     begins_anew(chloe, &mut eyes);
     assert_eq!(browser.complaints(), Vec::<String>::new());
     eyes.assert_content();
