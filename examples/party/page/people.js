@@ -56,6 +56,7 @@ function show() {
   $('people').replaceChildren(...faces);
   $('people').setAttribute('aria-label', t('membersOnline', online.length, members.length));
   $('people-list').querySelector('ul').replaceChildren(...members.map(row));
+  for (const own of ['invite', 'rename', 'leave']) $(own).hidden = Boolean(state.guest);
   $('incomplete').hidden = state.complete !== false;
   const names = members.map((member) => Object.assign(document.createElement('option'), { value: member.name }));
   $('names').replaceChildren(...names);

@@ -1,7 +1,7 @@
 // The program's events: heard, missed, and waited for again.
 
 import { ask } from './api.js';
-import { amend, replace, state } from './state.js';
+import { amend, fail, replace, state } from './state.js';
 import { t } from './language.js';
 import { $, problem } from './dom.js';
 
@@ -65,7 +65,8 @@ export function listen() {
   source.addEventListener('open', reload);
   source.addEventListener('message', ({ data }) => {
     const event = JSON.parse(data);
-    if (event.reload) reload();
+    if (event.failed) fail(event.failed);
+    else if (event.reload) reload();
     else if (loading) early.push(event);
     else amend(event);
   });

@@ -87,8 +87,10 @@ function conclude(answer, refusal) {
   if (answer) {
     while (waiting.length > 0 && waiting[0].version < answer.version) {
       const remote = waiting.shift();
-      sent = merge(shadow.text, sent, remote.text).text;
-      take(remote);
+      // It may have been told before it was answered.
+      const base = remote.text === sent ? sent : shadow.text;
+      sent = merge(base, sent, remote.text).text;
+      take(remote, base);
     }
     take(answer, sent);
     waiting = waiting.filter((remote) => remote.version > answer.version);

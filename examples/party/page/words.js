@@ -21,6 +21,10 @@ export const words = {
   yourName: ['Your name', 'Votre prénom'],
   remember: ['Remember on this device', 'Se souvenir sur cet appareil'],
   startNow: ['Start', 'Créer'],
+  guestWaits: [
+    'No group is open just now on the computer that this page comes from.',
+    'Aucun groupe n’est ouvert en ce moment sur l’ordinateur d’où vient cette page.',
+  ],
   join: ['Join a group', 'Rejoindre un groupe'],
   joinMore: ['With the invite and the passphrase you were given.', 'Avec l’invitation et la phrase secrète reçues.'],
   invite: ['Invite', 'Invitation'],
