@@ -81,9 +81,6 @@ async function reopen({ mesh, title, remembered }) {
   }
 }
 
-const KNOWN_CODES = ['bad_invite', 'weak', 'busy'];
-const sentence = ({ code, message }) => (KNOWN_CODES.includes(code) ? t(code) : message);
-
 async function send(event, run) {
   event.preventDefault();
   const form = event.target;
@@ -107,7 +104,7 @@ async function send(event, run) {
     form.reset();
     await reload();
   } catch (refusal) {
-    problem(said, sentence(refusal));
+    problem(said, refusal.message);
   } finally {
     button.disabled = false;
   }

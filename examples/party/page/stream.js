@@ -33,16 +33,18 @@ export function reload() {
 }
 
 async function load() {
+  let whole;
   try {
-    const whole = await ask('/api/state');
-    failures = 0;
-    problem($('banner'), null);
-    replace(whole);
-    for (const event of early.splice(0)) amend(event);
-    if (state.phase === 'opening') later(OPENING_MS);
+    whole = await ask('/api/state');
   } catch (refusal) {
     lost(refusal.status === 403);
+    return;
   }
+  failures = 0;
+  problem($('banner'), null);
+  replace(whole);
+  for (const event of early.splice(0)) amend(event);
+  if (state.phase === 'opening') later(OPENING_MS);
 }
 
 function later(after_ms) {

@@ -78,8 +78,12 @@ async function send() {
     if (refusal.status === 0 || refusal.code === 'stale') await reload();
   }
   await composed();
-  if (of === mesh) conclude(answer, refusal);
-  else sent = null;
+  if (of === mesh) {
+    conclude(answer, refusal);
+  } else {
+    sent = null;
+    catchUp();
+  }
 }
 
 /** The splice under way is in the program's text, or it is not. */
@@ -117,6 +121,7 @@ function composed() {
 export function startText() {
   field = $('text');
   field.addEventListener('input', later);
+  field.addEventListener('blur', send);
   field.addEventListener('compositionstart', () => { composing = true; });
   field.addEventListener('compositionend', () => {
     composing = false;

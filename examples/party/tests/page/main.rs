@@ -104,6 +104,8 @@ fn one_text(ada: &Page, bruno: &Page) {
 fn photos(ada: &Page, bruno: &Page, eyes: &mut Eyes) {
     let before = bruno.get("document.querySelectorAll('.tile').length").as_u64().unwrap();
     drop_photo(ada, "lighthouse.png");
+    // Of two that are sent at once, either may be the first.
+    bruno.until("Boolean($('.tile [title=\"lighthouse.png\"]'))");
     drop_photo(ada, "beach.png");
     bruno.until(&format!("document.querySelectorAll('.tile').length === {}", before + 2));
     let tile = ".tile [title='beach.png']";
