@@ -2,10 +2,13 @@
 
 import { t } from './language.js';
 
+/** Codes of the program that have words in the reader's language; of others its own sentence is shown. */
+const WORDED = ['bad_invite', 'weak', 'busy', 'too_long', 'closed', 'guest', 'nobody_has_it'];
+
 /** The program said no, with its `code` and a sentence; or did not answer (`offline`). */
 export class Refused extends Error {
   constructor(status, { code, error } = {}) {
-    super(error || t('unreachable'));
+    super(WORDED.includes(code) ? t(code) : error || t('unreachable'));
     this.status = status;
     this.code = code ?? (status === 0 ? 'offline' : '');
   }

@@ -29,6 +29,7 @@ function show() {
   if (state.phase === 'first' && founded?.seen) forgetFounded();
   const view = founded && state.phase !== 'first' ? 'ready' : { first: 'first', open: 'group' }[state.phase] ?? 'opening';
   $('opening-title').textContent = state.title ?? '';
+  $('opening-title').hidden = !state.title;
   if (view !== 'group') document.title = state.title ? `${state.title} · party` : 'party';
   if (view === 'ready') {
     founded.seen = true;

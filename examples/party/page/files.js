@@ -5,7 +5,7 @@ import { download } from './api.js';
 import { bytes, dateTime, t } from './language.js';
 import { on, state } from './state.js';
 import { idAt, rows } from './rows.js';
-import { complain, remove, toast } from './toast.js';
+import { complain, remove } from './toast.js';
 
 function fill(row, file) {
   const name = row.querySelector('.fetch');
@@ -21,8 +21,7 @@ export async function keep({ blob, name }) {
   try {
     hand(await download(blob, name), name);
   } catch (refusal) {
-    if (refusal.code === 'nobody_has_it') toast(t('nobodyHasIt'), { error: true });
-    else complain(refusal);
+    complain(refusal);
   }
 }
 

@@ -31,12 +31,15 @@ export function startFirst(founded) {
   });
   canScan().then((can) => { $('scan').hidden = !can; });
   on('phase', showFirst);
+  on('failed', (words) => problem($('failed'), words));
   onLanguage(showFirst);
 }
 
 function showFirst() {
   if (state.phase !== 'first') return;
-  problem($('failed'), state.failed?.error && sentence(state.failed));
+  // Guests of this member, on a phone, take part in what is open; they open nothing.
+  $('guest-waits').hidden = !state.guest;
+  document.querySelector('.pair').hidden = Boolean(state.guest);
   const groups = state.groups ?? [];
   $('known').hidden = groups.length === 0;
   $('known-list').replaceChildren(...groups.map(known));
@@ -69,6 +72,7 @@ async function reopen({ mesh, title, remembered }) {
     });
     if (passphrase === null) return;
   }
+  problem($('failed'), null);
   try {
     await tell('/api/reopen', { mesh, passphrase });
     await reload();
@@ -76,9 +80,6 @@ async function reopen({ mesh, title, remembered }) {
     complain(refusal);
   }
 }
-
-const KNOWN_CODES = ['bad_invite', 'weak', 'busy'];
-const sentence = ({ code, error, message }) => (KNOWN_CODES.includes(code) ? t(code) : error ?? message);
 
 async function send(event, run) {
   event.preventDefault();
@@ -95,6 +96,7 @@ async function send(event, run) {
     return;
   }
   problem(said, null);
+  problem($('failed'), null);
   const button = form.querySelector('.main');
   button.disabled = true;
   try {
@@ -102,7 +104,7 @@ async function send(event, run) {
     form.reset();
     await reload();
   } catch (refusal) {
-    problem(said, sentence(refusal));
+    problem(said, refusal.message);
   } finally {
     button.disabled = false;
   }

@@ -26,14 +26,14 @@ export function dateTime(text) {
 }
 
 export function bytes(count) {
-  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'];
-  let value = Number(count) || 0;
+  const units = ['kilobyte', 'megabyte', 'gigabyte'];
+  let value = Math.max(1, (Number(count) || 0) / 1000);
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) {
     value /= 1000;
     unit += 1;
   }
-  const style = { style: 'unit', unit: units[unit], maximumFractionDigits: unit > 1 ? 1 : 0 };
+  const style = { style: 'unit', unit: units[unit], maximumFractionDigits: unit > 0 ? 1 : 0 };
   return new Intl.NumberFormat(language(), style).format(value);
 }
 

@@ -16,7 +16,7 @@ function face({ id, name, online }) {
   for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
   mark.className = `face hue${sum % HUES}${online ? '' : ' away'}`;
   mark.setAttribute('aria-hidden', 'true');
-  mark.dataset.letter = [...new Intl.Segmenter().segment(name.trim() || '?')][0].segment.toUpperCase();
+  mark.dataset.letter = [...name.trim(), '?'][0].toUpperCase();
   return mark;
 }
 
@@ -56,6 +56,7 @@ function show() {
   $('people').replaceChildren(...faces);
   $('people').setAttribute('aria-label', t('membersOnline', online.length, members.length));
   $('people-list').querySelector('ul').replaceChildren(...members.map(row));
+  for (const own of ['invite', 'rename', 'leave']) $(own).hidden = Boolean(state.guest);
   $('incomplete').hidden = state.complete !== false;
   const names = members.map((member) => Object.assign(document.createElement('option'), { value: member.name }));
   $('names').replaceChildren(...names);

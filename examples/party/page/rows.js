@@ -10,14 +10,17 @@ const MORE_ROWS = 400;
 
 /** `fill(row, fields, id)` puts an item into its row, which a `<template>` made. */
 export function rows(list, parent, template, fill) {
-  const places = new Map();
-  const made = new Map();
+  /** What is listed: id → fields. */
+  const held = new Map();
+  /** The ids in their order; of the first `shown` there are rows. */
   let ids = [];
   let shown = 0;
+  const made = new Map();
+  let mesh = null;
   let timer = 0;
 
   const before = (a, b) => {
-    const [x, y] = [places.get(a), places.get(b)];
+    const [x, y] = [held.get(a).order ?? '', held.get(b).order ?? ''];
     return x === y ? a < b : x < y;
   };
   const placeOf = (id) => {
@@ -32,7 +35,7 @@ export function rows(list, parent, template, fill) {
   const make = (id) => {
     const row = fresh(template);
     row.dataset.id = id;
-    fill(row, state.lists[list].get(id), id);
+    fill(row, held.get(id), id);
     made.set(id, row);
     return row;
   };
@@ -45,21 +48,20 @@ export function rows(list, parent, template, fill) {
     if (shown < ids.length) timer = setTimeout(more, 0, MORE_ROWS);
   };
   const whole = () => {
-    const items = state.lists[list];
-    places.clear();
+    held.clear();
     made.clear();
-    for (const [id, fields] of items) places.set(id, fields.order ?? '');
-    ids = [...items.keys()].sort((a, b) => (before(a, b) ? -1 : 1));
+    for (const [id, fields] of state.lists[list]) held.set(id, fields);
+    ids = [...held.keys()].sort((a, b) => (before(a, b) ? -1 : 1));
     shown = 0;
     parent.replaceChildren();
     more(FIRST_ROWS);
   };
   const take = (id) => {
+    if (!held.has(id)) return;
     const place = placeOf(id);
-    if (ids[place] !== id) return;
     ids.splice(place, 1);
     if (place < shown) shown -= 1;
-    places.delete(id);
+    held.delete(id);
     const row = made.get(id);
     if (!row) return;
     // The keyboard's place is kept: on the next row, else on the one before.
@@ -73,31 +75,41 @@ export function rows(list, parent, template, fill) {
   const give = (id) => {
     const fields = state.lists[list].get(id);
     if (!fields) return;
-    const order = fields.order ?? '';
-    if (places.has(id)) {
-      if (places.get(id) === order) {
-        const row = made.get(id);
-        if (row) fill(row, fields, id);
-        return;
-      }
-      take(id);
+    const old = held.get(id);
+    if (old && old.order === fields.order) {
+      held.set(id, fields);
+      const row = made.get(id);
+      if (row) fill(row, fields, id);
+      return;
     }
-    places.set(id, order);
+    take(id);
+    held.set(id, fields);
     const place = placeOf(id);
+    const complete = shown === ids.length;
     ids.splice(place, 0, id);
     // What lies beyond is built with its piece.
-    if (place > shown || (place === shown && shown < ids.length - 1)) return;
+    if (place >= shown && !complete) return;
     parent.insertBefore(make(id), parent.children[place] ?? null);
     shown += 1;
   };
+  /** The whole list once more: rows that are the same stay, with the focus and what is being typed in them. */
+  const again = () => {
+    const now = state.lists[list];
+    const same = (id) => JSON.stringify(now.get(id)) === JSON.stringify(held.get(id));
+    [...held.keys()].filter((id) => !now.has(id)).forEach(take);
+    [...now.keys()].filter((id) => !same(id)).forEach(give);
+  };
 
   on(list, (how) => {
-    if (!how) {
+    if (how) {
+      how.gone.forEach(take);
+      how.set.forEach(give);
+    } else if (mesh === state.mesh && held.size > 0) {
+      again();
+    } else {
+      mesh = state.mesh;
       whole();
-      return;
     }
-    how.gone.forEach(take);
-    how.set.forEach(give);
   });
   onLanguage(() => {
     if (state.phase === 'open') whole();
@@ -108,7 +120,7 @@ export function rows(list, parent, template, fill) {
     ids: () => ids,
     /** The row of an item, built if it was not yet. */
     row(id) {
-      while (!made.has(id) && shown < ids.length) more(MORE_ROWS);
+      while (held.has(id) && !made.has(id)) more(MORE_ROWS);
       return made.get(id);
     },
   };

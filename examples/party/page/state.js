@@ -7,7 +7,7 @@ export const state = { phase: 'opening', lists: empty(), members: [], me: null, 
 
 const hearers = new Map();
 
-/** Calls `hear` when `what` changed: `phase`, `text`, `status`, or a list's name. */
+/** Calls `hear` when `what` changed: `phase`, `failed`, `text`, `status`, or a list's name. */
 export function on(what, hear) {
   hearers.set(what, [...(hearers.get(what) ?? []), hear]);
 }
@@ -18,6 +18,11 @@ function changed(what, how) {
 
 function empty() {
   return Object.fromEntries(LISTS.map((list) => [list, new Map()]));
+}
+
+/** A group could not be opened: `sentence` says why. */
+export function fail(sentence) {
+  changed('failed', sentence);
 }
 
 /** Takes a whole state. */
@@ -38,7 +43,7 @@ export function replace(whole) {
 export function amend(event) {
   if (state.phase !== 'open') return;
   if (event.version !== undefined) {
-    if (event.version <= state.version) return;
+    if (event.version < state.version) return;
     state.version = event.version;
   }
   for (const [list, { set = {}, gone = [] }] of Object.entries(event.lists ?? {})) {

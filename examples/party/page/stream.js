@@ -1,7 +1,7 @@
 // The program's events: heard, missed, and waited for again.
 
 import { ask } from './api.js';
-import { amend, replace, state } from './state.js';
+import { amend, fail, replace, state } from './state.js';
 import { t } from './language.js';
 import { $, problem } from './dom.js';
 
@@ -33,16 +33,18 @@ export function reload() {
 }
 
 async function load() {
+  let whole;
   try {
-    const whole = await ask('/api/state');
-    failures = 0;
-    problem($('banner'), null);
-    replace(whole);
-    for (const event of early.splice(0)) amend(event);
-    if (state.phase === 'opening') later(OPENING_MS);
+    whole = await ask('/api/state');
   } catch (refusal) {
     lost(refusal.status === 403);
+    return;
   }
+  failures = 0;
+  problem($('banner'), null);
+  replace(whole);
+  for (const event of early.splice(0)) amend(event);
+  if (state.phase === 'opening') later(OPENING_MS);
 }
 
 function later(after_ms) {
@@ -65,7 +67,8 @@ export function listen() {
   source.addEventListener('open', reload);
   source.addEventListener('message', ({ data }) => {
     const event = JSON.parse(data);
-    if (event.reload) reload();
+    if (event.failed) fail(event.failed);
+    else if (event.reload) reload();
     else if (loading) early.push(event);
     else amend(event);
   });

@@ -51,7 +51,9 @@ function button(label, run) {
 
 /** Notices outlive the dialog that they were shown in. */
 export function startToasts() {
-  document.addEventListener('close', () => document.body.append($('toasts')), true);
+  document.addEventListener('close', (event) => {
+    if (event.target.contains($('toasts'))) document.body.append($('toasts'));
+  }, true);
 }
 
 export const complain = (refusal) => toast(refusal.message, { error: true });

@@ -31,7 +31,7 @@ function add(files, kind) {
     button.setAttribute('aria-label', t('stopNamed', file.name));
     button.addEventListener('click', () => { stop.abort(); row.remove(); });
     $('uploads').append(row);
-    queue.push({ file, row, stop: stop.signal, kind: kind ?? (file.type.startsWith('image/') ? 'photos' : 'files') });
+    queue.push({ file, row, stop: stop.signal, mesh: state.mesh, kind: kind ?? (file.type.startsWith('image/') ? 'photos' : 'files') });
   }
   next();
 }
@@ -41,7 +41,8 @@ async function next() {
   const one = queue.shift();
   running += 1;
   next();
-  if (!one.stop.aborted) await send(one);
+  // What was meant for one group goes to no other.
+  if (!one.stop.aborted && one.mesh === state.mesh) await send(one);
   one.row.remove();
   running -= 1;
   next();

@@ -74,7 +74,8 @@ async function failed() {
   // An image does not say why it failed.
   const why = await ask(path).then(() => '', (refusal) => refusal.code);
   if (image.getAttribute('src') !== path) return;
-  blank(t(why === 'nobody_has_it' ? 'nobodyHasIt' : 'unknownFormat'), why === 'nobody_has_it');
+  const away = why === 'nobody_has_it';
+  blank(t(away ? why : 'unknownFormat'), away);
 }
 
 function step(by) {
@@ -93,7 +94,8 @@ function swipe() {
     if (from === null || !event.isPrimary) return;
     const way = event.clientX - from;
     from = null;
-    if (Math.abs(way) >= SWIPE_PX) step(way < 0 ? 1 : -1);
+    // A finger that moves an enlarged picture does not turn the page.
+    if (Math.abs(way) >= SWIPE_PX && visualViewport.scale < 1.05) step(way < 0 ? 1 : -1);
   });
 }
 

@@ -21,6 +21,10 @@ export const words = {
   yourName: ['Your name', 'Votre prénom'],
   remember: ['Remember on this device', 'Se souvenir sur cet appareil'],
   startNow: ['Start', 'Créer'],
+  guestWaits: [
+    'No group is open just now on the computer that this page comes from.',
+    'Aucun groupe n’est ouvert en ce moment sur l’ordinateur d’où vient cette page.',
+  ],
   join: ['Join a group', 'Rejoindre un groupe'],
   joinMore: ['With the invite and the passphrase you were given.', 'Avec l’invitation et la phrase secrète reçues.'],
   invite: ['Invite', 'Invitation'],
@@ -142,7 +146,7 @@ export const words = {
   after: ['Next photo', 'Photo suivante'],
   place: [(at, of) => `${at} of ${of}`, (at, of) => `${at} sur ${of}`],
   unknownFormat: ['This format cannot be shown here. Download it to open it.', 'Ce format ne s’affiche pas ici. Téléchargez-le pour l’ouvrir.'],
-  nobodyHasIt: ['Nobody who has it is online just now.', 'Personne qui l’a n’est en ligne en ce moment.'],
+  nobody_has_it: ['Nobody who has it is online just now.', 'Personne qui l’a n’est en ligne en ce moment.'],
   tryAgain: ['Try again', 'Réessayer'],
   download: ['Download', 'Télécharger'],
   delete: ['Delete', 'Supprimer'],
@@ -165,5 +169,7 @@ export const words = {
   passphraseFor: [(title) => `Open ${title}`, (title) => `Ouvrir ${title}`],
   passphraseForMore: ['Its passphrase is not remembered on this device.', 'Sa phrase secrète n’est pas retenue sur cet appareil.'],
   open: ['Open', 'Ouvrir'],
-  tooLong: ['This is too long.', 'C’est trop long.'],
+  too_long: ['This is too long.', 'C’est trop long.'],
+  closed: ['No group is open here any more.', 'Aucun groupe n’est plus ouvert ici.'],
+  guest: ['Only the person at the computer can do this.', 'Seule la personne devant l’ordinateur peut faire cela.'],
 };
