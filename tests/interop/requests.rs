@@ -20,7 +20,7 @@ const REQUESTS: &str = "/requests/1";
 /// For one answer.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Calls of one caller that are served at once.
-const PLACES: usize = 64;
+const PLACES: usize = 40;
 
 /// A member that serves `echo`, and `endless`, which never answers; how many of these are under way; and an insider.
 struct Stage {

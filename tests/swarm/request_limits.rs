@@ -10,8 +10,8 @@ use maille_tests::nodes::{Member, SOON, within};
 
 use crate::requests::{Calls, ask, ask_any, members, name, serve_for_ever};
 
-/// One member's requests to another, and what one service does at once.
-const AT_ONCE: usize = 64;
+/// One member's requests to another at once.
+const AT_ONCE: usize = 32;
 
 /// How requests ended.
 async fn tally(
@@ -71,10 +71,9 @@ async fn a_thousand_at_once_are_answered_or_told_that_somebody_is_busy() {
             assert_eq!(tally.values().sum::<usize>(), COUNT);
             // What this node does not send it says at once.
             assert!(tally["busy here"] <= COUNT - AT_ONCE, "{tally:?}");
+            // Neither crowds out the other.
+            assert!(tally["answered"] >= AT_ONCE, "{tally:?}");
         }
-        assert!(
-            of_one.get("answered").copied().unwrap_or(0) + of_other.get("answered").copied().unwrap_or(0) >= AT_ONCE
-        );
         // All is as before: nothing waits, nothing is left.
         let after = tally(one, server, service, AT_ONCE / 2, &request).await;
         assert_eq!(after, BTreeMap::from([("answered", AT_ONCE / 2)]));

@@ -14,7 +14,8 @@ use crate::net::{Command, KeepError, KeepLink, MeshLink, NodeLink, TopicInfo};
 use crate::store::LogLimits;
 use crate::types::{BootstrapPeer, MeshName, Ticket, TicketError, TopicName};
 
-/// A mesh this node has joined. Cheap to clone; when the last handle of it and of its topics is dropped, the node leaves.
+/// A mesh this node has joined. Cheap to clone; when the last handle of it, its topics and services is dropped, the node
+/// leaves.
 #[derive(Clone, Debug)]
 pub struct Mesh {
     pub(crate) node: Arc<NodeLink>,

@@ -157,7 +157,7 @@ pub enum RequestError {
         /// The limit.
         bytes_max: usize,
     },
-    /// As many requests are under way as this node sends (64 to one member, 512 in all), or as the member takes. Nothing
+    /// As many requests are under way as this node sends (32 to one member, 512 in all), or as the member takes. Nothing
     /// was done.
     #[error(
         "{} is busy with as many requests as it takes; try again in a moment, or send fewer at once",

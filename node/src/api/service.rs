@@ -16,7 +16,7 @@ impl Mesh {
     /// Offers a service to the members of this mesh, and to nobody else, until the [`Service`] is dropped. Others find it
     /// within seconds.
     ///
-    /// The handler runs once a request, on this runtime, many at once: up to 64 of this service, 64 of one member and 256 of
+    /// The handler runs once a request, on this runtime, many at once: up to 64 of this service, 40 of one member and 256 of
     /// a node; who asks beyond is told that the member is busy. Its future is dropped, at an await, when the caller gives up,
     /// leaves or runs out of time. One that panics harms its own request only. Requests and answers have at most 1 MiB each.
     ///

@@ -95,7 +95,7 @@ impl Caller {
         Instant::now() + self.time.min(TIME_MAX)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.mesh.status.has_changed().is_err()
     }
 

@@ -22,19 +22,20 @@ pub(crate) use streams::{Incoming, MemberStream, Opening, Streams};
 
 use crate::core::requests::Limits;
 
-/// Requests of one node under way: to all members, and to one. They have no share of libp2p's limits left to break: a
-/// Yamux connection has 512 streams, and ends where a peer opens more.
+/// Requests of one node under way: to all members, and to one. Far from the 512 streams of a Yamux connection, which ends
+/// where a peer opens more.
 pub(crate) const CALLING: Limits = Limits {
     places: 512,
-    places_peer: 64,
+    places_peer: 32,
     // Answers are the caller's, who asked for so many.
     bytes: 0,
     bytes_peer: 0,
 };
-/// What one node serves at once: to all members, and to one.
+/// What one node serves at once: to all members, and to one. A little more to one than it asks for at once, since it hears of
+/// an end before the place is free; and less than a service takes by default, so that others are served.
 pub(crate) const SERVING: Limits = Limits {
     places: 256,
-    places_peer: 64,
+    places_peer: 40,
     bytes: 64 * 1_024 * 1_024,
     bytes_peer: 16 * 1_024 * 1_024,
 };

@@ -59,10 +59,12 @@ async fn converse(peer: PeerId, mut stream: Stream, services: &Services, room: &
     let Some(service) = services.find(&call.service) else {
         return turn_away(stream, outcome(Outcome::Unknown)).await;
     };
-    let (Ok(_permit), Ok(())) = (service.places.clone().try_acquire_owned(), place.hold(bytes)) else {
+    let (Ok(permit), Ok(())) = (service.places.clone().try_acquire_owned(), place.hold(bytes)) else {
         return turn_away(stream, outcome(Outcome::Busy)).await;
     };
     let worked = timeout_at(deadline, work(peer, &mut stream, &call, &service)).await;
+    // Free before the caller hears of the end, and calls again.
+    drop(permit);
     let (reply, answer) = match worked {
         Ok(result) => ending(result?, &mut place),
         Err(_) => (outcome(Outcome::Late), Bytes::new()),

@@ -94,7 +94,8 @@ pub struct MemberRecord {
     #[prost(bytes = "vec", tag = "1")]
     pub envelope: ::prost::alloc::vec::Vec<u8>,
     /// Topics the member is on, at most 64: each the first 8 bytes of BLAKE3-derive("maille 1 topic rendezvous",
-    /// lv(mesh name) lv(topic name)), big endian.
+    /// lv(mesh name) lv(topic name)), big endian. Among them, services the member offers (requests.proto): of each the first
+    /// 8 bytes of BLAKE3-derive("maille 1 service", lv(mesh name) lv(service name)).
     #[prost(fixed64, repeated, tag = "2")]
     pub topics: ::prost::alloc::vec::Vec<u64>,
 }

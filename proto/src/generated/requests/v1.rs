@@ -33,17 +33,18 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Outcome {
-    /// Not used. Never on the wire.
+    /// Never on the wire.
     Unspecified = 0,
     /// There is such a service and it has room: the request may follow. Only after `ask`.
     Ready = 1,
     /// The answer follows. The service did what it was asked for.
     Answer = 2,
-    /// As many calls are under way as the member takes, of this caller, of this service, or of all. Nothing was done; ask later, or somebody else.
+    /// As many calls are under way as the member takes, of this caller, of this service, or of all. Nothing was done;
+    /// ask later, or somebody else.
     Busy = 3,
     /// No such service. Nothing was done.
     Unknown = 4,
-    /// The service says no. With its reason.
+    /// The service says no, and why.
     Refused = 5,
     /// The request is longer than the member takes. Nothing was done.
     TooLarge = 6,
