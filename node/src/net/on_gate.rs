@@ -101,6 +101,7 @@ impl Task {
         );
         self.send_profile(slot, Some(peer));
         self.liveness_hears(slot, liveness::Input::Admitted { peer });
+        self.grant_wishes(slot);
         self.presence_hears(slot, presence::Input::Admitted { peer });
         if let Some(welcome) = welcome {
             let records = self.records_from(slot, peer, welcome.sample);
