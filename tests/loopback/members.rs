@@ -35,13 +35,9 @@ fn who_joins_leaves_and_is_killed_is_told() {
 
     let (running, bob_id) = watcher(&bob, &helper, &["--nickname", "Bob"]);
     watching.stdout_line(&format!("joined  {bob_id}  Bob"), LONG);
-    let joined = |id: &str| {
-        programs.stdout_line(
-            &format!("{{\"event\":\"joined\",\"mesh\":\"{MESH}\",\"peer\":\"{id}\""),
-            LONG,
-        )
-    };
-    let told: Value = serde_json::from_str(&joined(&bob_id)).unwrap();
+    let start = format!("{{\"event\":\"joined\",\"mesh\":\"{MESH}\",\"peer\":\"{bob_id}\"");
+    let told = format!("{start}{}", programs.stdout_line(&start, LONG));
+    let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["nickname"], "Bob");
     assert!(told["since"].as_str().unwrap().ends_with('Z'), "{told}");
 

@@ -106,7 +106,7 @@ impl Apart {
         let (thaw, thawed) = sync_channel(1);
         self.frozen = Some(thaw);
         let runtime = self.runtime.as_ref().unwrap();
-        runtime.spawn(async move { drop(thawed.recv()) });
+        runtime.spawn(async move { thawed.recv() });
     }
 
     fn thaw(&mut self) {

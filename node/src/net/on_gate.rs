@@ -103,6 +103,7 @@ impl Task {
         );
         self.send_profile(slot, Some(peer));
         self.liveness_hears(slot, liveness::Input::Admitted { peer });
+        self.grant_wishes(slot);
         self.presence_hears(slot, presence::Input::Admitted { peer });
         self.blobs_hear(slot, blobs::Input::Joined { peer });
         if let Some(welcome) = welcome {

@@ -10,7 +10,7 @@ use rand::{RngExt, rngs::StdRng};
 use super::{
     Action, Input,
     links::Links,
-    roster::{Change, DOUBTS_MAX, Roster, Standing},
+    roster::{Change, DOUBTS_MAX, GONE_MAX, Roster, Standing},
     spread::Spread,
     statement::{Announced, Doubted, Key, Realm},
 };
@@ -205,6 +205,10 @@ impl Presence {
         if known.is_some_and(|known| known.said.version >= said.version) {
             return;
         }
+        if known.is_none() && said.left && self.roster.remembered() >= GONE_MAX {
+            // Worth less than what is remembered of those that were here.
+            return;
+        }
         let is_here = self.roster.is_here(&said.key);
         if !is_here && !said.left && self.roster.is_full() && self.links.key(&from) != Some(said.key) {
             self.changed |= self.roster.overflowed(now);
@@ -223,12 +227,14 @@ impl Presence {
         }
         let (key, wire) = (said.key, said.wire.clone());
         let change = self.roster.take(peer, said, now);
-        self.changed |= change != Change::Remembered;
         match change {
             Change::Joined => self.events.push(Action::Joined { peer }),
             Change::Left => self.events.push(Action::Left { peer }),
-            Change::Updated | Change::Remembered => {}
+            Change::Updated => {}
+            // Whoever lists it hears of it when summaries are compared.
+            Change::Remembered => return,
         }
+        self.changed = true;
         self.want_profile(&key, from, now);
         self.spread.news(wire, Some(from), Some(peer));
     }

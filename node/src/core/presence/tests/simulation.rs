@@ -160,10 +160,11 @@ fn an_idle_mesh_says_little() {
         if watches {
             world.hear(0, Input::Watched);
         }
-        world.run(30 * SECOND);
+        // Beyond the first announcements, which each made when it knew few others.
+        world.run(60 * SECOND);
         world.bytes = 0;
-        world.run(120 * SECOND);
-        let a_minute = world.bytes / 2 / (2 * world.links.len());
+        world.run(240 * SECOND);
+        let a_minute = world.bytes / 4 / (2 * world.links.len());
         eprintln!(
             "watched: {watches}; {a_minute} bytes a minute and neighbour, each way, before the connection's own headers"
         );

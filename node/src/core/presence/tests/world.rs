@@ -235,12 +235,6 @@ impl World {
         let (began, until) = (self.now, self.now + time);
         let mut look_at = began;
         loop {
-            if self.now >= look_at {
-                if holds(self) {
-                    return Some(self.now - began);
-                }
-                look_at = self.now + LOOK_INTERVAL;
-            }
             let up = self
                 .nodes
                 .iter()
@@ -250,16 +244,25 @@ impl World {
                 .filter_map(|(number, node)| Some((node.machine.next_deadline()?, number)))
                 .min();
             let arrival = self.queue.peek().map(|Reverse((at, ..))| *at);
-            match (deadline, arrival) {
-                (_, Some(at)) if at <= until && deadline.is_none_or(|(deadline, _)| at <= deadline) => self.arrive(),
-                (Some((at, node)), _) if at <= until => {
-                    self.now = self.now.max(at);
-                    self.hear(node, Input::TimedOut);
+            let next = deadline.map(|(at, _)| at).into_iter().chain(arrival).min();
+            if look_at <= until && next.is_none_or(|next| look_at <= next) {
+                self.now = self.now.max(look_at);
+                look_at += LOOK_INTERVAL;
+                if holds(self) {
+                    return Some(self.now - began);
                 }
-                _ => {
+                continue;
+            }
+            match deadline {
+                _ if next.is_none_or(|next| next > until) => {
                     self.now = until;
                     return None;
                 }
+                Some((at, node)) if Some(at) == next => {
+                    self.now = self.now.max(at);
+                    self.hear(node, Input::TimedOut);
+                }
+                _ => self.arrive(),
             }
         }
     }
