@@ -1,6 +1,7 @@
 //! Many nodes in one process: meshes side by side, crowds, partitions, newcomers, and what streams promise.
 
 mod crowds;
+mod documents;
 mod groups;
 mod handles;
 mod history;
