@@ -9,9 +9,10 @@ use std::{env, fmt::Debug};
 
 use maille_proto::{
     DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, catchup::AnswerKind, decode_admission,
-    decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control, decode_doubt,
+    decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control, decode_document, decode_doubt,
     decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call, decode_request_reply,
-    decode_ticket, decode_welcome, encode_admission, encode_control, read_length, with_length,
+    decode_ticket, decode_welcome, document, encode_admission, encode_control, encode_document, read_length,
+    with_length,
 };
 use prost::Message;
 
@@ -20,6 +21,32 @@ const SEED: u64 = 6_245;
 const GROWTH_KIB_MAX: usize = 16 * 1_024;
 /// Samples grow by splicing; this keeps the run quick without keeping it from the size caps.
 const INPUT_BYTES_MAX: usize = 20_000;
+
+fn documents() -> Vec<Vec<u8>> {
+    let edits = document::Edits {
+        run: 7,
+        updates: vec![vec![1, 2], vec![3; 200]],
+    };
+    let summary = document::Summary {
+        clients: vec![1, 2, 3],
+        clocks: vec![4, 5, 6],
+        hash: 7,
+        wanted: true,
+    };
+    let state = document::State {
+        id: 1,
+        part: 2,
+        parts: 3,
+        bytes: vec![4; 300],
+        whole: true,
+    };
+    let records = [
+        document::Record::Edits(edits),
+        document::Record::Summary(summary),
+        document::Record::State(state),
+    ];
+    records.map(encode_document).to_vec()
+}
 
 #[test]
 fn mutated_inputs_are_refused_or_valid() {
@@ -123,6 +150,14 @@ fn mutated_inputs_are_refused_or_valid() {
         },
     );
     calls_and_replies(&mut run);
+    run.decoder("document record", &documents(), decode_document, |record, bytes| {
+        assert_eq!(encode_document(record.clone()), bytes);
+        match record {
+            document::Record::Edits(edits) => assert!((1..=1_024).contains(&edits.updates.len())),
+            document::Record::Summary(summary) => assert!(summary.clients.len() <= 12_288),
+            document::Record::State(state) => assert!((1..=196_608).contains(&state.bytes.len())),
+        }
+    });
     let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
     run.decoder(
         "length",

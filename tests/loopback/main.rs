@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_records;
 mod cast;
+mod documents;
 mod endings;
 mod feed;
 mod history;

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod crowds;
+mod documents;
 mod groups;
 mod handles;
 mod history;

@@ -266,7 +266,8 @@ mod tests {
         let mut damaged = std::fs::read(&file.base).unwrap();
         damaged[40] ^= 1;
         std::fs::write(&file.base, damaged).unwrap();
-        let error = open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("damaged; remove the file"), "{error}");
+        let error = open(dir.path()).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("damaged; remove the file"), "{why}");
     }
 }

@@ -70,7 +70,8 @@ impl Extent {
     #[must_use]
     pub fn is_ready(&self, had: &Vector) -> bool {
         let is_next = |(client, (start, _)): (&u64, &(u32, u32))| *start <= had.clock(*client);
-        self.brings.iter().all(is_next) && self.after(had).covers(&self.needs)
+        let is_there = |(client, clock)| had.clock(client).max(self.end_of(client).unwrap_or(0)) >= clock;
+        self.brings.iter().all(is_next) && self.needs.iter().all(is_there)
     }
 
     /// Whether it brings nothing where so much is had.

@@ -140,6 +140,8 @@ pub struct Machine {
     pub(super) is_live: bool,
     pub(super) asks: Bucket,
     pub(super) ask_at: Option<Instant>,
+    /// When to ask who has this node's edits, and how long after the time before.
+    pub(super) confirm: Option<(Instant, Duration)>,
     pub(super) answers: Bucket,
     /// When to answer, and those who have so much.
     pub(super) answer: Option<(Instant, Vector)>,
@@ -176,6 +178,7 @@ impl Machine {
             is_live: false,
             asks: Bucket::full(ASKS),
             ask_at: None,
+            confirm: None,
             answers: Bucket::full(ANSWERS),
             answer: None,
             unequal: 0,
@@ -346,7 +349,11 @@ impl Machine {
                 }
                 self.neighbours = neighbours;
             }
-            Input::CaughtUp => self.is_live = true,
+            Input::CaughtUp => {
+                self.is_live = true;
+                // What others said meanwhile was not heard.
+                self.ask_within(Duration::ZERO..BEGIN_JITTER, now);
+            }
             Input::Spread { upto } => {
                 if self.spread(upto) {
                     self.note_spread(out);
@@ -361,7 +368,8 @@ impl Machine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let answer_at = self.answer.as_ref().map(|(at, _)| *at);
-        let at = [self.send_at, self.ask_at, answer_at, self.whole_at];
+        let confirm_at = self.confirm.map(|(at, _)| at);
+        let at = [self.send_at, self.ask_at, answer_at, confirm_at, self.whole_at];
         at.into_iter().flatten().chain([self.tick_at]).min()
     }
 
@@ -396,7 +404,7 @@ impl Machine {
             // What was said before this node came, others heard.
             Record::Summary(_) if !self.is_live || author == self.me => Ok(()),
             Record::Summary(summary) => self.told(&summary, now, out),
-            Record::State(state) => self.state(author, state, sent_us, out),
+            Record::State(state) => self.state(author, state, sent_us.min(self.unix_us(now)), out),
         }
     }
 
@@ -449,7 +457,7 @@ impl Machine {
             };
             self.answer = Some((at, had));
         }
-        if has_more || is_puzzle {
+        if has_more || is_puzzle || (summary.wanted && !lacks) {
             self.ask_within(Duration::ZERO..ASK_JITTER, now);
         } else if !lacks && !is_unequal {
             // It said what this node would have said.

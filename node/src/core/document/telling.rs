@@ -14,6 +14,8 @@ use super::{WHOLE_EVERY, WHOLE_EVERY_BYTES};
 
 /// A whole state leaves within this time.
 const WHOLE_JITTER: Duration = Duration::from_secs(10);
+/// How long own edits wait for an acknowledgement until members are asked who has them; twice as long each time.
+const CONFIRM_WAIT: Duration = Duration::from_secs(3);
 
 impl Machine {
     pub(super) fn ask_within(&mut self, after: Range<Duration>, now: Instant) {
@@ -33,6 +35,7 @@ impl Machine {
             self.sent_at = Some(now);
             self.send(out);
         }
+        self.look_for_edits(now);
         if self.ask_at.is_some_and(|at| at <= now) {
             self.ask(now, out);
         }
@@ -40,6 +43,21 @@ impl Machine {
             self.give(now, out);
         }
         self.look_for_whole(now, out);
+    }
+
+    /// Edits that were published while nobody was there are acknowledged by nobody, whoever gets them later.
+    fn look_for_edits(&mut self, now: Instant) {
+        let is_wanted = !self.unspread.is_empty() && self.neighbours > 0;
+        self.confirm = match self.confirm {
+            _ if !is_wanted => None,
+            None => Some((now + CONFIRM_WAIT, CONFIRM_WAIT)),
+            Some((at, wait)) if at <= now => {
+                self.ask_at = Some(now);
+                let longer = (2 * wait).min(TICK);
+                Some((now + longer, longer))
+            }
+            waiting => waiting,
+        };
     }
 
     /// Publishes own edits that were not.
@@ -82,7 +100,7 @@ impl Machine {
         self.ask_at = None;
         self.is_changed = false;
         let hash = self.replica.contents().hash().short();
-        let record = Record::Summary(self.replica.vector().summary(hash));
+        let record = Record::Summary(self.replica.vector().summary(hash, !self.unspread.is_empty()));
         out.push(Action::Publish {
             record: encode_document(record).into(),
             upto: 0,
@@ -127,7 +145,7 @@ impl Machine {
         }
     }
 
-    fn unix_us(&self, now: Instant) -> u64 {
+    pub(super) fn unix_us(&self, now: Instant) -> u64 {
         let (then, unix_us) = self.clock;
         let since = now.saturating_duration_since(then).as_micros();
         unix_us.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))

@@ -33,6 +33,11 @@ impl Vector {
         other.0.iter().all(|(client, clock)| self.clock(*client) >= *clock)
     }
 
+    /// How much of each client is had.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.0.iter().map(|(client, clock)| (*client, *clock))
+    }
+
     /// Whether nothing is had.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -58,10 +63,15 @@ impl Vector {
     }
 
     /// As it travels. Clients beyond the bound are left out, which only lets others answer more than is needed.
-    pub(super) fn summary(&self, hash: u64) -> Summary {
+    pub(super) fn summary(&self, hash: u64, wanted: bool) -> Summary {
         let told = self.0.iter().take(DOCUMENT_CLIENTS_MAX);
         let (clients, clocks) = told.map(|(client, clock)| (*client, u64::from(*clock))).unzip();
-        Summary { clients, clocks, hash }
+        Summary {
+            clients,
+            clocks,
+            hash,
+            wanted,
+        }
     }
 
     /// Nothing if it is none: clients must ascend, and each has a clock above 0.

@@ -48,6 +48,9 @@ pub struct Summary {
     /// The first 8 bytes of the hash of the contents, big-endian: it tells of deletions, which have no number.
     #[prost(fixed64, tag = "3")]
     pub hash: u64,
+    /// The publisher made edits, and does not know that anybody has them: one of those who have all of it says so.
+    #[prost(bool, tag = "4")]
+    pub wanted: bool,
 }
 /// A part of one update of at most 16,777,216 bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,6 +1,9 @@
 //! What edits do, alone and against each other, and how they are taken back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::world::World;
 use crate::core::document::{
@@ -258,4 +261,48 @@ fn a_year_of_edits_stays_small() {
     assert!(world.are_equal());
     let bytes = world.with(1, |machine, _, _| machine.bytes());
     assert!(bytes < 1_048_576, "{bytes} bytes of 20,000 edits");
+}
+
+/// The trace with which the library was chosen; 100,000 edits and more by command.
+#[test]
+fn a_trace_of_edits() {
+    let edits: usize = std::env::var("MAILLE_EDITS").map_or(2_000, |edits| edits.parse().unwrap());
+    let mut rng = StdRng::seed_from_u64(42);
+    let (mut one, mut other) = two();
+    let mut updates = Vec::new();
+    let (mut length, mut cursor) = (0, 0);
+    let begun = Instant::now();
+    for number in 0..edits {
+        let item = format!("item{}", rng.random_range(0..200));
+        let kind = rng.random_range(0..50);
+        let field = ["name", "done", "note", "who"][rng.random_range(0..4)];
+        if kind < 25 && rng.random_range(0..20) == 0 {
+            cursor = rng.random_range(0..=length);
+        }
+        cursor = cursor.min(length);
+        let (_, update) = one
+            .edit(|edit| match kind {
+                0..25 => edit.splice("text", cursor..cursor, "x"),
+                25..30 if cursor < length => edit.splice("text", cursor..cursor + 1, ""),
+                49 => edit.remove("items", &item),
+                _ => edit.set("items", &item, field, format!("value {number}")),
+            })
+            .unwrap();
+        match kind {
+            0..25 => (length, cursor) = (length + 1, cursor + 1),
+            25..30 if cursor < length => length -= 1,
+            _ => {}
+        }
+        updates.extend(update);
+    }
+    let (made, begun) = (begun.elapsed(), Instant::now());
+    for update in &updates {
+        let extent = check(update).unwrap();
+        other.apply(update, &extent).unwrap();
+    }
+    let applied = begun.elapsed();
+    assert_eq!(one.contents().hash(), other.contents().hash());
+    let bytes: usize = updates.iter().map(bytes::Bytes::len).sum();
+    let whole = one.diff(&Vector::default()).len();
+    eprintln!("{edits} edits: made in {made:?}, applied in {applied:?}, {bytes} bytes; as a whole {whole} bytes");
 }

@@ -93,6 +93,7 @@ fn records_of_hostile_members_are_refused() {
             clients,
             clocks,
             hash: 1,
+            wanted: false,
         }))
     };
     for (clients, clocks) in [
