@@ -44,6 +44,12 @@ const HISTORY: [&str; 5] = [
 ];
 const DURABLE: [&str; 1] =
     ["maille sub market.example/equities --all --durable archive --data-dir ~/archive >> equities.csv"];
+const FILES: [&str; 4] = [
+    "maille share party.example beach.jpg cake.jpg",
+    "maille share party.example film.mp4 --until-held 2 --data-dir /srv/party",
+    "maille fetch party.example blob1… --out beach.jpg",
+    "maille fetch party.example blob1… --timeout 2m | tar x",
+];
 const LOGS: [&str; 1] = ["tail -f app.log | maille pub ops.example/logs --key-json /host --retry-forever"];
 const IDS: [&str; 2] = ["maille id", "maille id --data-dir /var/lib/ticker"];
 const PAGES: [&str; 5] = [
@@ -77,7 +83,10 @@ impl Terminal {
     fn new() -> Self {
         let user = User::new();
         std::fs::create_dir(user.path("bin")).unwrap();
-        for (program, commands) in [("maille", "node|pub|sub|keep|topics"), ("ticker", "publish|watch")] {
+        for (program, commands) in [
+            ("maille", "node|pub|sub|keep|topics|share|fetch"),
+            ("ticker", "publish|watch"),
+        ] {
             let real = programs().join(program);
             let here = "--no-mdns --listen /ip4/127.0.0.1/tcp/0";
             let text = format!(
@@ -191,6 +200,36 @@ fn the_past_is_kept_and_read() {
             .path("archive/positions/market.example/equities/archive@position")
             .exists()
     );
+}
+
+#[test]
+fn files_are_shared_and_fetched() {
+    let terminal = Terminal::new();
+    let user = &terminal.0;
+    for name in ["beach.jpg", "cake.jpg"] {
+        user.file(name, name);
+    }
+    let sharing = terminal.start(FILES[0]);
+    sharing.stdout_count(2, SOON);
+    let ids = sharing.stdout_lines();
+    terminal
+        .typed(FILES[2], &[("blob1…", &ids[0]), ("beach.jpg", "copy")])
+        .run(LONG)
+        .expect(0);
+    assert_eq!(std::fs::read_to_string(user.path("copy")).unwrap(), "beach.jpg");
+    sharing.kill();
+
+    // Any archive: one file, packed by the shell's own tar.
+    user.shell("echo film > inside && tar cf film.mp4 inside && rm inside")
+        .run(SOON)
+        .expect(0);
+    let here = user.arg("party");
+    let sharing = terminal.typed(FILES[1], &[("/srv/party", &here)]).start();
+    let id = sharing.stdout_line("blob1", SOON);
+    terminal.typed(FILES[3], &[("blob1…", &id)]).run(LONG).expect(0);
+    assert_eq!(std::fs::read_to_string(user.path("inside")).unwrap(), "film\n");
+    sharing.signal("INT");
+    let _ = sharing.wait(SOON).expect(130);
 }
 
 #[test]
@@ -415,6 +454,8 @@ fn documented() -> BTreeSet<String> {
                 "sub",
                 "keep",
                 "topics",
+                "share",
+                "fetch",
                 "ticket",
                 "passphrase",
                 "id",
@@ -446,8 +487,8 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn every_documented_command_is_run_here() {
-    let run: [&[&str]; 13] = [
-        &CHAT, &SECRET, &HELPER, &PRICES, &HISTORY, &DURABLE, &LOGS, &IDS, &PAGES, &DEMO, &BOARD, &FEEDS, &CI,
+    let run: [&[&str]; 14] = [
+        &CHAT, &SECRET, &HELPER, &PRICES, &HISTORY, &DURABLE, &FILES, &LOGS, &IDS, &PAGES, &DEMO, &BOARD, &FEEDS, &CI,
     ];
     let run: BTreeSet<String> = run.into_iter().flatten().map(|command| (*command).to_owned()).collect();
     let documented = documented();

@@ -5,6 +5,7 @@ mod completions;
 mod durable;
 mod events;
 mod exit;
+mod fetch;
 mod id;
 mod keep;
 mod keys;
@@ -19,6 +20,7 @@ mod patience;
 mod place;
 mod publish;
 mod receipts;
+mod share;
 mod signals;
 mod start;
 mod subscribe;
@@ -79,6 +81,8 @@ enum Command {
     Sub(Box<subscribe::SubArgs>),
     Keep(Box<keep::KeepArgs>),
     Topics(Box<topics::TopicsArgs>),
+    Share(Box<share::ShareArgs>),
+    Fetch(Box<fetch::FetchArgs>),
     Ticket(Box<ticket::TicketArgs>),
     Passphrase(passphrase::PassphraseArgs),
     Id(id::IdArgs),
@@ -123,6 +127,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Sub(args) => subscribe::run(*args, Stop::install()?).await,
         Command::Keep(args) => keep::run(*args, Stop::install()?).await,
         Command::Topics(args) => topics::run(*args, Stop::install()?).await,
+        Command::Share(args) => share::run(*args, Stop::install()?).await,
+        Command::Fetch(args) => fetch::run(*args, Stop::install()?).await,
     }
 }
 
