@@ -45,6 +45,12 @@ const HISTORY: [&str; 5] = [
 ];
 const DURABLE: [&str; 1] =
     ["maille sub market.example/equities --all --durable archive --data-dir ~/archive >> equities.csv"];
+const FILES: [&str; 4] = [
+    "maille share party.example beach.jpg cake.jpg",
+    "maille share party.example film.mp4 --until-held 2 --data-dir /srv/party",
+    "maille fetch party.example blob1… --out beach.jpg",
+    "maille fetch party.example blob1… --timeout 2m | tar x",
+];
 const LOGS: [&str; 1] = ["tail -f app.log | maille pub ops.example/logs --key-json /host --retry-forever"];
 const MEMBERS: [&str; 3] = [
     "maille members market.example",
@@ -84,7 +90,7 @@ impl Terminal {
         let user = User::new();
         std::fs::create_dir(user.path("bin")).unwrap();
         for (program, commands) in [
-            ("maille", "node|pub|sub|keep|topics|request|reply|members"),
+            ("maille", "node|pub|sub|keep|topics|request|reply|members|share|fetch"),
             ("ticker", "publish|watch"),
         ] {
             let real = programs().join(program);
@@ -216,6 +222,36 @@ fn members_are_listed_and_watched() {
     while !terminal.run(MEMBERS[0]).iter().any(|row| row.ends_with("  Ann")) {
         assert!(std::time::Instant::now() < deadline, "Ann is not listed");
     }
+}
+
+#[test]
+fn files_are_shared_and_fetched() {
+    let terminal = Terminal::new();
+    let user = &terminal.0;
+    for name in ["beach.jpg", "cake.jpg"] {
+        user.file(name, name);
+    }
+    let sharing = terminal.start(FILES[0]);
+    sharing.stdout_count(2, SOON);
+    let ids = sharing.stdout_lines();
+    terminal
+        .typed(FILES[2], &[("blob1…", &ids[0]), ("beach.jpg", "copy")])
+        .run(LONG)
+        .expect(0);
+    assert_eq!(std::fs::read_to_string(user.path("copy")).unwrap(), "beach.jpg");
+    sharing.kill();
+
+    // Any archive: one file, packed by the shell's own tar.
+    user.shell("echo film > inside && tar cf film.mp4 inside && rm inside")
+        .run(SOON)
+        .expect(0);
+    let here = user.arg("party");
+    let sharing = terminal.typed(FILES[1], &[("/srv/party", &here)]).start();
+    let id = sharing.stdout_line("blob1", SOON);
+    terminal.typed(FILES[3], &[("blob1…", &id)]).run(LONG).expect(0);
+    assert_eq!(std::fs::read_to_string(user.path("inside")).unwrap(), "film\n");
+    sharing.signal("INT");
+    let _ = sharing.wait(SOON).expect(130);
 }
 
 #[test]
@@ -443,6 +479,8 @@ fn documented() -> BTreeSet<String> {
                 "request",
                 "reply",
                 "members",
+                "share",
+                "fetch",
                 "ticket",
                 "passphrase",
                 "id",
@@ -474,8 +512,8 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn every_documented_command_is_run_here() {
-    let run: [&[&str]; 15] = [
-        &BOARD, &CHAT, &CI, &DEMO, &DURABLE, &FEEDS, &HELPER, &HISTORY, &IDS, &LOGS, &MEMBERS, &PAGES, &PRICES,
+    let run: [&[&str]; 16] = [
+        &BOARD, &CHAT, &CI, &DEMO, &DURABLE, &FEEDS, &FILES, &HELPER, &HISTORY, &IDS, &LOGS, &MEMBERS, &PAGES, &PRICES,
         &REQUESTS, &SECRET,
     ];
     let run: BTreeSet<String> = run.into_iter().flatten().map(|command| (*command).to_owned()).collect();

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_records;
+mod blobs;
 mod cast;
 mod documents;
 mod endings;

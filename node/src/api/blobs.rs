@@ -187,6 +187,12 @@ impl Fetch {
         self.id
     }
 
+    /// In which mesh.
+    #[must_use]
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> FetchProgress {

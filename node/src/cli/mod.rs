@@ -7,6 +7,7 @@ mod durable;
 mod events;
 mod execute;
 mod exit;
+mod fetch;
 mod id;
 mod keep;
 mod keys;
@@ -24,6 +25,7 @@ mod publish;
 mod receipts;
 mod reply;
 mod request;
+mod share;
 mod signals;
 mod start;
 mod subscribe;
@@ -88,6 +90,8 @@ enum Command {
     Request(Box<request::RequestArgs>),
     Reply(Box<reply::ReplyArgs>),
     Members(Box<members::MembersArgs>),
+    Share(Box<share::ShareArgs>),
+    Fetch(Box<fetch::FetchArgs>),
     Ticket(Box<ticket::TicketArgs>),
     Passphrase(passphrase::PassphraseArgs),
     Id(id::IdArgs),
@@ -135,6 +139,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Request(args) => request::run(*args, Stop::install()?).await,
         Command::Reply(args) => reply::run(*args, Stop::install()?).await,
         Command::Members(args) => members::run(*args, Stop::install()?).await,
+        Command::Share(args) => share::run(*args, Stop::install()?).await,
+        Command::Fetch(args) => fetch::run(*args, Stop::install()?).await,
     }
 }
 

@@ -12,8 +12,8 @@ use super::{ChunkSet, Claim, Progress, Question, Reply};
 
 /// When what was asked of one member is asked of another as well.
 const ASK_ANOTHER: Duration = Duration::from_secs(2);
-/// Members that are asked for the same at once.
-const ASKED_MAX: usize = 2;
+/// Members that are asked for the same at once: that many may be silent together.
+const ASKED_MAX: usize = 4;
 /// Who holds a part is asked again which, after this.
 const REASK: Duration = Duration::from_secs(2);
 /// Who holds nothing, or did not answer, is asked again after 1, 2, 4, 5, 5 … s.
@@ -164,6 +164,11 @@ impl Fetch {
     pub(super) fn wants(&self, peer: &PeerId, now: Instant, rng: &mut StdRng) -> Option<Question> {
         let source = self.sources.get(peer).filter(|source| source.paused_until <= now)?;
         let claim = source.claim.as_ref()?;
+        // Whoever owes an answer for long gets no more to hold up.
+        let mut owed = self.asked.values().flatten().filter(|asked| asked.peer == *peer);
+        if owed.any(|asked| asked.at + ASK_ANOTHER <= now) {
+            return None;
+        }
         let Some(held) = &self.held else {
             return self.may_ask(Question::Outline, peer, now).then_some(Question::Outline);
         };
