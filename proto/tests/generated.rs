@@ -14,7 +14,6 @@ const PACKAGES: [&str; 9] = [
     "requests",
     "ticket",
 ];
-const PACKAGES: [&str; 7] = ["admission", "blobs", "catchup", "control", "frame", "peers", "ticket"];
 
 #[test]
 fn generated_code_is_current() {

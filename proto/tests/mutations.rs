@@ -76,28 +76,7 @@ fn mutated_inputs_are_refused_or_valid() {
         let Some(message) = message else { return };
         assert_eq!(decode_control(&encode_control(message.clone())), Ok(Some(message)));
     });
-    run.decoder(
-        "announcement",
-        &common::announcements(),
-        decode_announcement,
-        |said, bytes| {
-            assert_eq!(said.encode_to_vec(), bytes);
-            assert!(said.member.len() == 32 && [0, 32].contains(&said.introduction.len()));
-        },
-    );
-    run.decoder("doubt", &common::doubts(), decode_doubt, |doubt, bytes| {
-        assert_eq!(doubt.encode_to_vec(), bytes);
-        assert!(doubt.by.len() == 32 && doubt.member.len() == 32);
-    });
-    run.decoder(
-        "introduction",
-        &common::introductions(),
-        decode_introduction,
-        |said, bytes| {
-            assert_eq!(said.encode_to_vec(), bytes);
-            assert!(said.nickname.len() <= 64 && said.about.len() <= 4_096);
-        },
-    );
+    of_presence(&mut run);
     run.decoder("frame body", &common::frames(), decode_frame_body, |body, bytes| {
         assert_eq!(body.encode_to_vec(), bytes);
         assert!(bytes.len() <= FRAME_BODY_BYTES_MAX && body.records.len() <= FRAME_RECORDS_MAX);
@@ -121,6 +100,59 @@ fn mutated_inputs_are_refused_or_valid() {
             assert!(cache.meshes.len() <= 256 && cache.meshes.iter().all(|mesh| mesh.members.len() <= 64));
         },
     );
+    of_the_past(&mut run);
+    calls_and_replies(&mut run);
+    run.decoder("document record", &documents(), decode_document, |record, bytes| {
+        assert_eq!(encode_document(record.clone()), bytes);
+        match record {
+            document::Record::Edits(edits) => assert!((1..=1_024).contains(&edits.updates.len())),
+            document::Record::Summary(summary) => assert!(summary.clients.len() <= 12_288),
+            document::Record::State(state) => assert!((1..=196_608).contains(&state.bytes.len())),
+        }
+    });
+    let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
+    run.decoder(
+        "length",
+        &lengths,
+        |bytes| read_length(bytes, "message", 512),
+        |read, _| {
+            assert!(read.is_none_or(|(length, taken)| length <= 512 && (1..=2).contains(&taken)));
+        },
+    );
+
+    if let (Some(before_kib), Some(after_kib)) = (before_kib, common::peak_memory_kib()) {
+        let growth_kib = after_kib - before_kib;
+        eprintln!("peak memory grew by {growth_kib} KiB");
+        assert!(growth_kib < GROWTH_KIB_MAX, "peak memory grew by {growth_kib} KiB");
+    }
+}
+
+fn of_presence(run: &mut Run) {
+    run.decoder(
+        "announcement",
+        &common::announcements(),
+        decode_announcement,
+        |said, bytes| {
+            assert_eq!(said.encode_to_vec(), bytes);
+            assert!(said.member.len() == 32 && [0, 32].contains(&said.introduction.len()));
+        },
+    );
+    run.decoder("doubt", &common::doubts(), decode_doubt, |doubt, bytes| {
+        assert_eq!(doubt.encode_to_vec(), bytes);
+        assert!(doubt.by.len() == 32 && doubt.member.len() == 32);
+    });
+    run.decoder(
+        "introduction",
+        &common::introductions(),
+        decode_introduction,
+        |said, bytes| {
+            assert_eq!(said.encode_to_vec(), bytes);
+            assert!(said.nickname.len() <= 64 && said.about.len() <= 4_096);
+        },
+    );
+}
+
+fn of_the_past(run: &mut Run) {
     run.decoder(
         "catch-up request",
         &common::catchup_requests(),
@@ -149,30 +181,6 @@ fn mutated_inputs_are_refused_or_valid() {
             }
         },
     );
-    calls_and_replies(&mut run);
-    run.decoder("document record", &documents(), decode_document, |record, bytes| {
-        assert_eq!(encode_document(record.clone()), bytes);
-        match record {
-            document::Record::Edits(edits) => assert!((1..=1_024).contains(&edits.updates.len())),
-            document::Record::Summary(summary) => assert!(summary.clients.len() <= 12_288),
-            document::Record::State(state) => assert!((1..=196_608).contains(&state.bytes.len())),
-        }
-    });
-    let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
-    run.decoder(
-        "length",
-        &lengths,
-        |bytes| read_length(bytes, "message", 512),
-        |read, _| {
-            assert!(read.is_none_or(|(length, taken)| length <= 512 && (1..=2).contains(&taken)));
-        },
-    );
-
-    if let (Some(before_kib), Some(after_kib)) = (before_kib, common::peak_memory_kib()) {
-        let growth_kib = after_kib - before_kib;
-        eprintln!("peak memory grew by {growth_kib} KiB");
-        assert!(growth_kib < GROWTH_KIB_MAX, "peak memory grew by {growth_kib} KiB");
-    }
 }
 
 fn calls_and_replies(run: &mut Run) {

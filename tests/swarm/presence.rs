@@ -46,11 +46,11 @@ async fn agreed(members: &[&Member], others: &[PeerId], deadline: Duration) -> D
         .chain(others.iter().copied())
         .collect();
     let all = || {
-        let agrees = |member: &&Member| {
+        let agrees = |member: &Member| {
             let mut listed = listed(member);
             listed.insert(member.node.id()) && listed == ids
         };
-        whether(members.iter().all(|member| agrees(&member)), || {
+        whether(members.iter().copied().all(agrees), || {
             members.iter().map(|member| listed(member).len()).collect::<Vec<_>>()
         })
     };

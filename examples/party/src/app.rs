@@ -112,7 +112,7 @@ impl App {
     }
 
     /// Founds a group with a new passphrase, which is given back for people to hand on.
-    pub(crate) async fn start(self: &Arc<Self>, start: Start) -> Result<String, Refusal> {
+    pub(crate) fn start(self: &Arc<Self>, start: Start) -> Result<String, Refusal> {
         let (title, name) = (line(&start.title, "title")?, line(&start.name, "name")?);
         let password = Password::generate(&mut rand::rng());
         let passphrase = password.expose().to_owned();
@@ -130,7 +130,7 @@ impl App {
         Ok(passphrase)
     }
 
-    pub(crate) async fn join(self: &Arc<Self>, join: Join) -> Result<(), Refusal> {
+    pub(crate) fn join(self: &Arc<Self>, join: Join) -> Result<(), Refusal> {
         let ticket = invite::parse(&join.invite).map_err(|error| Refusal::bad("bad_invite", error))?;
         let name = line(&join.name, "name")?;
         let password = passphrase(&join.passphrase)?;
@@ -144,7 +144,7 @@ impl App {
         self.open(mesh, known, Entry::new(password, join.remember))
     }
 
-    pub(crate) async fn reopen(self: &Arc<Self>, reopen: Reopen) -> Result<(), Refusal> {
+    pub(crate) fn reopen(self: &Arc<Self>, reopen: Reopen) -> Result<(), Refusal> {
         let mesh: MeshName = reopen.mesh.parse().map_err(|error| Refusal::bad("bad_group", error))?;
         let unknown = || Refusal::bad("bad_group", "this group is not known on this computer");
         let known = self.home.group(&mesh).ok_or_else(unknown)?;

@@ -40,17 +40,17 @@ async fn state(State(here): State<Here>, Extension(role): Extension<Role>) -> Js
 }
 
 async fn start(State(here): State<Here>, _: Owner, Asked(start): Asked<Start>) -> Answer {
-    let passphrase = here.app.start(start).await?;
+    let passphrase = here.app.start(start)?;
     Ok(Json(json!({ "passphrase": passphrase })))
 }
 
 async fn join(State(here): State<Here>, _: Owner, Asked(join): Asked<Join>) -> Answer {
-    here.app.join(join).await?;
+    here.app.join(join)?;
     Ok(Json(json!({})))
 }
 
 async fn reopen(State(here): State<Here>, _: Owner, Asked(reopen): Asked<Reopen>) -> Answer {
-    here.app.reopen(reopen).await?;
+    here.app.reopen(reopen)?;
     Ok(Json(json!({})))
 }
 

@@ -34,7 +34,7 @@ fn members_who_edit_by_themselves_end_with_the_same() {
         .unwrap();
     let lines = String::from_utf8(out.stdout).unwrap();
     let summary: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
-    println!("{summary}");
+    eprintln!("{summary}");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!((&summary["members"], &summary["converged"]), (&json!(3), &json!(true)));
     assert_eq!(
@@ -152,10 +152,7 @@ async fn strangers_and_nonsense_get_clear_answers() {
     for path in ["/", "/app.js", "/api/state", "/api/events", "/enter/0000"] {
         refused(ada.as_stranger(path, None).await, "stranger");
     }
-    refused(
-        ada.from_elsewhere("/api/state", "http://evil.example").await,
-        "stranger",
-    );
+    refused(ada.as_elsewhere("/api/state", "http://evil.example").await, "stranger");
     refused(ada.try_post("/api/edit", &json!({ "op": "undo" })).await, "closed");
     for (start, code) in [
         (json!({ "title": "", "name": "Ada" }), "empty"),
@@ -298,7 +295,7 @@ async fn killed_in_the_middle_of_edits_and_uploads_nothing_acknowledged_is_lost(
             assert!(image::load_from_memory(&ada.bytes(&format!("/api/blob/{blob}")).await).is_ok());
         }
     }
-    println!(
+    eprintln!(
         "{kills} kills, {} to-dos and {} photos acknowledged, none lost",
         todos.len(),
         photos.len()

@@ -191,7 +191,7 @@ impl Member {
     }
 
     /// By a page of somebody else's in the same browser, and under another name of this machine.
-    pub(crate) async fn from_elsewhere(&self, path: &str, origin: &str) -> (u16, Value) {
+    pub(crate) async fn as_elsewhere(&self, path: &str, origin: &str) -> (u16, Value) {
         let request = || {
             self.client
                 .get(format!("{}{path}", self.base))
