@@ -223,9 +223,8 @@ async fn hostile_questions_cost_nothing_and_strangers_hear_nothing() {
     // A thousand at once: most are put off, none is lost, and the holder goes on.
     let mut wires = Vec::new();
     for _ in 0..1_000 {
-        let mut wire = match insider.stranger.open(peer, named.clone()).await {
-            Ok(wire) => wire,
-            Err(_) => break,
+        let Ok(mut wire) = insider.stranger.open(peer, named.clone()).await else {
+            break;
         };
         let _ = wire.send_bytes(&question(Question::Chunk(0))).await;
         wires.push(wire);
