@@ -144,7 +144,7 @@ impl Document {
     /// A hash of the contents: members that have the same edits have the same.
     #[must_use]
     pub fn state_hash(&self) -> StateHash {
-        self.contents().hash()
+        self.link.hash()
     }
 
     /// The contents now and after changes, by whomever, until the mesh is left. A reader that is slow misses those between.

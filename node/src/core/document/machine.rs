@@ -16,7 +16,7 @@ use super::check::{Flaw, check};
 use super::edit::{Edit, EditError};
 use super::parts::Assemblies;
 use super::replica::Replica;
-use super::value::Contents;
+use super::value::{Contents, StateHash};
 use super::vector::Vector;
 use super::waiting::Waiting;
 use super::{DOCUMENT_BYTES_MAX, Extent, LINGER, client_of};
@@ -38,9 +38,9 @@ const ANSWER_NEIGHBOURS_MAX: u32 = 16;
 const WAIT: Duration = Duration::from_secs(2);
 /// How often a member looks whether a whole state is due, and says what it has if that changed.
 pub(super) const TICK: Duration = Duration::from_secs(600);
-/// Summaries with the same items and another hash that are answered; more only say that somebody tells different members
-/// different things.
-const UNEQUAL_MAX: u32 = 3;
+/// Summaries with the same items and another hash that are looked into: deletions are missing, or somebody tells different
+/// members different things, which no exchange ends.
+const PUZZLES: Rate = Rate::new(3, 1);
 
 /// What happened.
 #[derive(Debug)]
@@ -132,8 +132,6 @@ pub struct Machine {
     pub(super) edited: Edited,
     /// Up to which edit they were published.
     pub(super) sent: Edited,
-    /// What of this node's clients others must have.
-    own: Vector,
     pub(super) sent_at: Option<Instant>,
     pub(super) send_at: Option<Instant>,
     pub(super) neighbours: usize,
@@ -145,7 +143,7 @@ pub struct Machine {
     pub(super) answers: Bucket,
     /// When to answer, and those who have so much.
     pub(super) answer: Option<(Instant, Vector)>,
-    unequal: u32,
+    puzzles: Bucket,
     pub(super) tick_at: Instant,
     /// Since the last summary that this node said or agreed with.
     pub(super) is_changed: bool,
@@ -171,7 +169,6 @@ impl Machine {
             unspread_bytes: 0,
             edited: 0,
             sent: 0,
-            own: Vector::default(),
             sent_at: None,
             send_at: None,
             neighbours: 0,
@@ -181,7 +178,7 @@ impl Machine {
             confirm: None,
             answers: Bucket::full(ANSWERS),
             answer: None,
-            unequal: 0,
+            puzzles: Bucket::full(PUZZLES),
             tick_at: now + TICK,
             is_changed: false,
             clock: (now, unix_us),
@@ -202,10 +199,8 @@ impl Machine {
 
     /// Takes an edit of this node back that was stored, and that nobody else is known to have.
     pub fn load_own(&mut self, own: OwnUpdate, now: Instant) {
-        let client = client_of(&self.me, own.run);
-        let Ok(extent) = check(&own.update) else { return };
         self.load(own.update.clone());
-        self.made(own, extent.end_of(client).map(|end| (client, end)));
+        self.made(own);
         self.send_at = Some(now);
     }
 
@@ -221,6 +216,11 @@ impl Machine {
     /// All that the document holds.
     pub fn contents(&mut self) -> Arc<Contents> {
         self.replica.contents()
+    }
+
+    /// The hash of it.
+    pub fn hash(&mut self) -> StateHash {
+        self.replica.hash()
     }
 
     /// What this node has.
@@ -276,20 +276,16 @@ impl Machine {
 
     fn edited(&mut self, update: Option<Bytes>, now: Instant, out: &mut Vec<Action>) -> bool {
         let Some(update) = update else { return false };
-        let client = self.replica.client();
         let own = OwnUpdate { run: self.run, update };
         out.push(Action::StoreOwn(own.clone()));
-        self.made(own, Some((client, self.replica.vector().clock(client))));
+        self.made(own);
         let soon = self.sent_at.map_or(now, |at| now.max(at + LINGER));
         self.send_at.get_or_insert(soon);
         self.changed(out);
         true
     }
 
-    fn made(&mut self, own: OwnUpdate, end: Option<(u64, u32)>) {
-        if let Some((client, end)) = end {
-            self.own.raise(client, end);
-        }
+    fn made(&mut self, own: OwnUpdate) {
         self.edited += 1;
         self.unspread_bytes += own.update.len();
         self.unspread.push_back(own);
@@ -315,7 +311,6 @@ impl Machine {
 
     fn changed(&mut self, out: &mut Vec<Action>) {
         self.is_changed = true;
-        self.unequal = 0;
         if self.replica.is_to_be_rebased() {
             let base = self.replica.rebase();
             let own = self.unspread.iter().cloned().collect();
@@ -432,16 +427,16 @@ impl Machine {
     /// A member said what it has.
     fn told(&mut self, summary: &Summary, now: Instant, out: &mut Vec<Action>) -> Result<(), Flaw> {
         let theirs = Vector::read(summary).ok_or(Flaw::Malformed)?;
-        if theirs.covers(&self.own) && self.spread(self.edited) {
-            self.note_spread(out);
-        }
         let ours = self.replica.vector();
         let (lacks, has_more) = (!theirs.covers(ours), !ours.covers(&theirs));
-        let is_unequal = !lacks && !has_more && summary.hash != self.replica.contents().hash().short();
-        if is_unequal {
-            self.unequal += 1;
+        let is_unequal = !lacks && !has_more && summary.hash != self.replica.hash().short();
+        // Who has more may lack a deletion, which no vector shows: it will say so once more.
+        if !lacks && !has_more && !is_unequal && self.spread(self.edited) {
+            self.note_spread(out);
         }
-        let is_puzzle = is_unequal && self.unequal <= UNEQUAL_MAX;
+        // Until it is solved, it is said again from time to time.
+        self.is_changed |= is_unequal;
+        let is_puzzle = is_unequal && self.puzzles.take(now).is_ok();
         if lacks || is_puzzle {
             let (at, had) = match self.answer.take() {
                 Some((at, had)) => (at, had.meet(&theirs)),

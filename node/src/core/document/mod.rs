@@ -52,7 +52,7 @@ pub const ASSEMBLIES_MAX: usize = 16;
 pub const ASSEMBLIES_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX;
 /// How long the edits that follow one gather.
 pub const LINGER: Duration = Duration::from_millis(10);
-/// Bytes of whole edits since the last whole state after which a member publishes one, so that who comes needs no more.
+/// Bytes of edits since the last whole state, or as many as the document has, after which a member publishes one, so that who comes needs no more.
 pub const WHOLE_EVERY_BYTES: usize = 1_048_576;
 /// The age of the last whole state after which a member publishes one: well below the 7 days of a durable log.
 pub const WHOLE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -17,7 +17,7 @@ use yrs::{
 use super::check::{Extent, Flaw, LIST_PREFIX, SEPARATOR, TEXT_PREFIX, check, split_key};
 use super::edit::{Edit, EditError, Operation};
 use super::undo::{Step, Undo};
-use super::value::{Contents, Item, Value};
+use super::value::{Contents, Item, StateHash, Value};
 use super::vector::Vector;
 
 /// Updates since the base after which there is a new one, if it is not larger than they are.
@@ -39,6 +39,7 @@ pub struct Replica {
     undo: Undo,
     redo: Undo,
     contents: Option<Arc<Contents>>,
+    hash: Option<StateHash>,
 }
 
 impl std::fmt::Debug for Replica {
@@ -66,6 +67,7 @@ impl Replica {
             undo: Undo::default(),
             redo: Undo::default(),
             contents: None,
+            hash: None,
         }
     }
 
@@ -93,6 +95,12 @@ impl Replica {
     pub fn contents(&mut self) -> Arc<Contents> {
         let read = || Arc::new(read_contents(&self.doc));
         self.contents.get_or_insert_with(read).clone()
+    }
+
+    /// The hash of all it holds. Made once, as the contents.
+    pub fn hash(&mut self) -> StateHash {
+        let contents = self.contents();
+        *self.hash.get_or_insert_with(|| contents.hash())
     }
 
     pub(super) fn item(&self, list: &str, item: &str) -> Option<Item> {
@@ -175,12 +183,14 @@ impl Replica {
         self.since_bytes += update.len() + UPDATE_OVERHEAD_BYTES;
         self.since.push(update);
         self.contents = None;
+        self.hash = None;
     }
 
     /// After a panic nothing is known of the library's own state.
     fn make_anew(&mut self) {
         self.doc = empty(self.client);
         self.contents = None;
+        self.hash = None;
         self.undo.clear();
         self.redo.clear();
         let all = std::iter::once(&self.base)

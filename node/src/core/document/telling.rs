@@ -99,7 +99,7 @@ impl Machine {
         }
         self.ask_at = None;
         self.is_changed = false;
-        let hash = self.replica.contents().hash().short();
+        let hash = self.replica.hash().short();
         let record = Record::Summary(self.replica.vector().summary(hash, !self.unspread.is_empty()));
         out.push(Action::Publish {
             record: encode_document(record).into(),
@@ -133,13 +133,16 @@ impl Machine {
     fn look_for_whole(&mut self, now: Instant, out: &mut Vec<Action>) {
         let every_us = u64::try_from(WHOLE_EVERY.as_micros()).unwrap_or(u64::MAX);
         let is_old = self.unix_us(now).saturating_sub(self.whole_us) > every_us;
-        let is_due = is_old || self.since_whole_bytes > WHOLE_EVERY_BYTES;
+        let is_due = is_old || self.since_whole_bytes > self.replica.bytes().max(WHOLE_EVERY_BYTES);
         if !is_due || !self.is_live || self.neighbours == 0 || self.replica.vector().is_empty() {
             self.whole_at = None;
             return;
         }
         match self.whole_at {
-            Some(at) if at <= now => self.say_whole(now, out),
+            Some(at) if at <= now => match self.answers.take(now) {
+                Ok(()) => self.say_whole(now, out),
+                Err(later) => self.whole_at = Some(later),
+            },
             Some(_) => {}
             None => self.whole_at = Some(now + WHOLE_JITTER.mul_f64(self.rng.random_range(0.0..1.0))),
         }

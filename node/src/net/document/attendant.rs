@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::link::{Job, Shared};
+use super::link::{Job, Shared, State};
 use crate::core::document::{Action, EditError, Flaw, Input, LINGER, OwnUpdate};
 use crate::net::inlet::{Notice, SubscriptionLink};
 use crate::net::link::{Outgoing, PublisherLink, PublisherState};
@@ -69,6 +69,8 @@ pub(super) struct Attendant {
     left: VecDeque<Left>,
     neighbours: usize,
     changed: bool,
+    /// Why something was not stored, until it is told to those who edit.
+    not_stored: Option<String>,
     refusals: u32,
 }
 
@@ -97,6 +99,7 @@ impl Attendant {
             left: VecDeque::new(),
             neighbours: 0,
             changed: false,
+            not_stored: None,
             refusals: 0,
         }
     }
@@ -104,7 +107,7 @@ impl Attendant {
     /// Attends until the last handle is dropped, or the mesh is left.
     pub(super) async fn attend(mut self, changes: watch::Sender<u64>, unsynchronised: watch::Sender<usize>) {
         loop {
-            let deadline = self.shared.machine().next_deadline();
+            let deadline = self.shared.state().machine.next_deadline();
             let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
             let next = self.leaving.front().map(|leaving| leaving.record.clone());
             tokio::select! {
@@ -129,7 +132,7 @@ impl Attendant {
             if std::mem::take(&mut self.changed) {
                 changes.send_modify(|changes| *changes += 1);
             }
-            let now = self.shared.machine().unsynchronised();
+            let now = self.shared.state().machine.unsynchronised();
             unsynchronised.send_if_modified(|before| std::mem::replace(before, now) != now);
         }
         // An error means that they are published when the document is opened again.
@@ -138,12 +141,11 @@ impl Attendant {
 
     /// Publishes what gathers.
     async fn leave(&mut self) {
-        let mut out = Vec::new();
-        self.shared
-            .machine()
-            .handle(Input::TimedOut, Instant::now() + LINGER, &mut out);
-        let to_store = self.sort(out);
-        self.store(to_store).await.ok();
+        {
+            let State { machine, actions } = &mut *self.shared.state();
+            machine.handle(Input::TimedOut, Instant::now() + LINGER, actions);
+        }
+        self.perform().await;
         while let Some(leaving) = self.leaving.pop_front() {
             if push(&self.publisher, Some(leaving.record)).await.is_none() {
                 return;
@@ -156,16 +158,14 @@ impl Attendant {
     async fn on_jobs(&mut self, first: Job) {
         let more = std::iter::from_fn(|| self.jobs.try_recv().ok());
         let jobs: Vec<Job> = std::iter::once(first).chain(more).take(JOBS_AT_ONCE_MAX).collect();
-        let (mut actions, mut replies) = (Vec::new(), Vec::new());
-        for job in jobs {
-            actions.extend(job.actions);
-            replies.push(job.reply);
-        }
-        let to_store = self.sort(actions);
-        let stored = self.store(to_store).await;
-        for reply in replies {
-            let told = stored.as_ref().map_err(|error| EditError::NotStored(error.to_string()));
-            let _ = reply.send(told.copied());
+        self.perform().await;
+        // What they did may have been stored, or not, together with what came before they were met here.
+        let failed = self.not_stored.take();
+        for reply in jobs {
+            let told = failed
+                .as_ref()
+                .map_or(Ok(()), |why| Err(EditError::NotStored(why.clone())));
+            let _ = reply.send(told);
         }
     }
 
@@ -214,25 +214,27 @@ impl Attendant {
         }
         let shared = self.shared.clone();
         let heard = aside::run(move || {
-            let (mut machine, mut out) = (shared.machine(), Vec::new());
+            let State { machine, actions } = &mut *shared.state();
             let now = Instant::now();
-            inputs
-                .into_iter()
-                .for_each(|input| machine.handle(input, now, &mut out));
-            out
+            inputs.into_iter().for_each(|input| machine.handle(input, now, actions));
         });
-        match heard.await {
-            Ok(actions) => {
-                let to_store = self.sort(actions);
-                if let Err(error) = self.store(to_store).await {
-                    tracing::error!(topic = %self.topic, %error, "a document is not stored");
-                }
-            }
-            Err(error) => tracing::error!(topic = %self.topic, %error, "a document could not take what came"),
+        if let Err(error) = heard.await {
+            tracing::error!(topic = %self.topic, %error, "a document could not take what came");
         }
+        self.perform().await;
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------
+
+    /// Does what the machine asked for.
+    async fn perform(&mut self) {
+        let actions = std::mem::take(&mut self.shared.state().actions);
+        let to_store = self.sort(actions);
+        if let Err(error) = self.store(to_store).await {
+            tracing::error!(topic = %self.topic, %error, "a document is not stored");
+            self.not_stored = Some(error.to_string());
+        }
+    }
 
     /// Does what can be done at once; what is to be stored is returned.
     fn sort(&mut self, actions: Vec<Action>) -> ToStore {

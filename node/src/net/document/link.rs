@@ -6,29 +6,32 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::core::document::{Action, Contents, Edit, EditError, Machine};
+use crate::core::document::{Action, Contents, Edit, EditError, Machine, StateHash};
 
 /// Edits that wait for the attendant.
 pub(super) const JOBS_MAX: usize = 256;
 
-/// What was done to a document by a handle.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) actions: Vec<Action>,
-    /// Told once it is stored, if there is where.
-    pub(super) reply: oneshot::Sender<Result<(), EditError>>,
-}
+/// Told once what a handle did is stored, if there is where.
+pub(super) type Job = oneshot::Sender<Result<(), EditError>>;
 
 /// The document, for handles and attendant.
 #[derive(Debug)]
-pub(super) struct Shared(Mutex<Machine>);
+pub(super) struct Shared(Mutex<State>);
+
+/// A machine, and what it asked for that is not done, in the order of asking: whoever it was that it answered.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) machine: Machine,
+    pub(super) actions: Vec<Action>,
+}
 
 impl Shared {
     pub(super) fn new(machine: Machine) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(machine)))
+        let actions = Vec::new();
+        Arc::new(Self(Mutex::new(State { machine, actions })))
     }
 
-    pub(super) fn machine(&self) -> MutexGuard<'_, Machine> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // What describes an edit may panic; the machine is not touched before it has ended.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,15 +49,19 @@ pub(crate) struct DocumentLink {
 
 impl DocumentLink {
     pub(crate) fn contents(&self) -> Arc<Contents> {
-        self.shared.machine().contents()
+        self.shared.state().machine.contents()
+    }
+
+    pub(crate) fn hash(&self) -> StateHash {
+        self.shared.state().machine.hash()
     }
 
     pub(crate) fn unsynchronised(&self) -> usize {
-        self.shared.machine().unsynchronised()
+        self.shared.state().machine.unsynchronised()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.shared.machine().bytes()
+        self.shared.state().machine.bytes()
     }
 
     pub(crate) async fn edit<T>(
@@ -79,11 +86,9 @@ impl DocumentLink {
         let place = self.jobs.reserve().await.map_err(|_| EditError::Closed)?;
         let (reply, stored) = oneshot::channel();
         let said = {
-            let mut machine = self.shared.machine();
-            let mut actions = Vec::new();
-            let said = act(&mut machine, Instant::now(), &mut actions)?;
-            // While nobody else edits: updates are stored in the order in which they were made.
-            place.send(Job { actions, reply });
+            let State { machine, actions } = &mut *self.shared.state();
+            let said = act(machine, Instant::now(), actions)?;
+            place.send(reply);
             said
         };
         stored.await.map_err(|_| EditError::Closed)??;
