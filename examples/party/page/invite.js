@@ -1,6 +1,6 @@
 // The invite: its link and QR code, in the dialog and on the page that follows a start; and what is copied.
 
-import { $, fresh, say } from './dom.js';
+import { $, say } from './dom.js';
 import { ask } from './api.js';
 import { complain } from './toast.js';
 import { onLanguage, t, translate } from './language.js';
@@ -54,12 +54,13 @@ export async function showInvite(place) {
 /** The page after a start: the passphrase of the new group, once. */
 export function showPassphrase(passphrase, title) {
   $('ready-title').textContent = t('ready', title);
-  const words = passphrase.split(' ').flatMap((word) => {
+  // A line may end between two words, which have blanks or hyphens between them, not within one.
+  const words = passphrase.split(/(?<=[ -])/).map((word) => {
     const span = document.createElement('span');
     span.textContent = word;
-    return [span, ' '];
+    return span;
   });
-  $('passphrase').replaceChildren(...words.slice(0, -1));
+  $('passphrase').replaceChildren(...words.flatMap((word) => [document.createElement('wbr'), word]));
 }
 
 export const forgetPassphrase = () => $('passphrase').replaceChildren();

@@ -21,7 +21,7 @@ export function toast(words, { action, error = false } = {}) {
   notice.append(text);
   if (action) notice.append(button(action.label, () => { end(); action.run(); }));
   // What is outside of an open dialog can be neither seen nor pressed.
-  const home = document.querySelector('dialog[open]') ?? document.body;
+  const home = [document.body, ...document.querySelectorAll('dialog[open]')].at(-1);
   if (box.parentElement !== home) home.append(box);
   while (box.childElementCount >= TOASTS_MAX) box.firstElementChild.remove();
   box.append(notice);

@@ -111,7 +111,7 @@ impl Browser {
 
     /// What pages complained of so far.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        self.wire.heard.lock().unwrap().complaints.clone()
+        self.wire.complaints()
     }
 }
 
@@ -143,6 +143,10 @@ impl Wire {
         }
         self.heard.lock().unwrap().over = true;
         self.news.notify_all();
+    }
+
+    fn complaints(&self) -> Vec<String> {
+        self.heard.lock().unwrap().complaints.clone()
     }
 
     fn send(&self, session: Option<&str>, id: u64, method: &str, params: &Value) {
@@ -217,12 +221,10 @@ impl Page {
         let began = Instant::now();
         let tried = format!("(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()");
         while self.get(&tried) != Value::Bool(true) {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "never: {expression}\nshown: {}\ncomplaints: {:#?}",
-                self.get("document.body.innerText"),
-                self.wire.heard.lock().unwrap().complaints
-            );
+            if began.elapsed() > PATIENCE {
+                let (shown, complaints) = (self.get("document.body.innerText"), self.wire.complaints());
+                panic!("never: {expression}\nshown: {shown}\ncomplaints: {complaints:#?}");
+            }
             thread::sleep(LOOK_EVERY);
         }
     }

@@ -168,7 +168,7 @@ fn begins_anew(chloe: &Page, eyes: &mut Eyes) {
     chloe.until("!$('#start .problem').hidden && document.activeElement.name === 'name'");
     chloe.type_text("Chloé");
     chloe.press("#start .main");
-    chloe.until("document.body.dataset.view === 'ready' && $('#passphrase').textContent.split(' ').length === 5");
+    chloe.until("document.body.dataset.view === 'ready' && $('#passphrase').textContent.split(/[ -]/).length === 5");
     chloe.until("$('#ready .qr').naturalWidth > 0");
     eyes.see(chloe, "ready");
     let passphrase = chloe.get("$('#passphrase').textContent");
