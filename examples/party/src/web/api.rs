@@ -35,6 +35,7 @@ async fn state(State(here): State<Here>, Extension(role): Extension<Role>) -> Js
     if role == Role::Guest {
         // Which groups there are on this computer is nothing for guests.
         state.as_object_mut().and_then(|state| state.remove("groups"));
+        state["guest"] = true.into();
     }
     Json(state)
 }

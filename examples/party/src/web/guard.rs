@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::http::header::{COOKIE, HOST, HeaderMap, ORIGIN};
 use rand::RngExt as _;
 
-/// The cookie that names a session.
-const COOKIE_NAME: &str = "party";
+/// The cookie that names a session begins with this. The port follows: browsers keep cookies by host, and another member of
+/// the group may have its page on this one, too.
+const COOKIE_PREFIX: &str = "party-";
 /// Links that can still be opened.
 const LINKS_MAX: usize = 64;
 /// Sessions; when there are more, the oldest ends.
@@ -46,7 +47,7 @@ impl Guard {
     }
 
     /// The cookie for who opened a link; `None` if there is no such link, or it was used.
-    pub(crate) fn enter(&self, key: &str) -> Option<String> {
+    pub(crate) fn enter(&self, key: &str, authority: &str) -> Option<String> {
         let role = {
             let mut links = locked(&self.links);
             let role = *links.get(key)?;
@@ -61,7 +62,8 @@ impl Guard {
             sessions.pop_front();
         }
         sessions.push_back((session.clone(), role));
-        Some(format!("{COOKIE_NAME}={session}; Path=/; HttpOnly; SameSite=Strict"))
+        let name = cookie_name(authority);
+        Some(format!("{name}={session}; Path=/; HttpOnly; SameSite=Strict"))
     }
 
     /// Whose request this is; `None` if it comes from nobody who was let in. `authority` is where this program is reached.
@@ -74,12 +76,11 @@ impl Guard {
             .flat_map(|value| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='));
         let sessions = locked(&self.sessions);
-        let mut of_cookies = cookies
-            .filter(|(name, _)| *name == COOKIE_NAME)
-            .filter_map(|(_, value)| {
-                let found = sessions.iter().find(|(session, _)| session == value);
-                found.map(|(_, role)| *role)
-            });
+        let own = cookie_name(authority);
+        let mut of_cookies = cookies.filter(|(name, _)| *name == own).filter_map(|(_, value)| {
+            let found = sessions.iter().find(|(session, _)| session == value);
+            found.map(|(_, role)| *role)
+        });
         of_cookies.next()
     }
 }
@@ -90,6 +91,11 @@ pub(crate) fn is_at_home(headers: &HeaderMap, authority: &str) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(ORIGIN.as_str()).is_none_or(|origin| origin.strip_prefix("http://") == Some(authority));
     text(HOST.as_str()) == Some(authority) && origin
+}
+
+fn cookie_name(authority: &str) -> String {
+    let (_, port) = authority.rsplit_once(':').unwrap_or_default();
+    format!("{COOKIE_PREFIX}{port}")
 }
 
 fn secret() -> String {
@@ -124,8 +130,8 @@ mod tests {
     fn who_opened_a_link_is_let_in_and_nobody_else() {
         let guard = Guard::default();
         let link = guard.new_link(Role::Owner);
-        assert_eq!(guard.enter("0000"), None);
-        let cookie = guard.enter(&link).unwrap();
+        assert_eq!(guard.enter("0000", HERE), None);
+        let cookie = guard.enter(&link, HERE).unwrap();
         let cookie = cookie.split(';').next().unwrap();
         let role = |headers: &HeaderMap| guard.role(headers, HERE);
         assert_eq!(role(&headers(Some(cookie), HERE, None)), Some(Role::Owner));
@@ -139,8 +145,8 @@ mod tests {
         );
         for (cookie, host, origin) in [
             (None, HERE, None),
-            (Some("party="), HERE, None),
-            (Some("party=0000"), HERE, None),
+            (Some("party-1234="), HERE, None),
+            (Some("party-1234=0000"), HERE, None),
             (Some(cookie), "evil.example", None),
             (Some(cookie), "127.0.0.1:1235", None),
             (Some(cookie), HERE, Some("http://evil.example")),
@@ -159,20 +165,20 @@ mod tests {
         let guard = Guard::default();
         let first = guard.new_link(Role::Guest);
         let second = guard.new_link(Role::Guest);
-        assert_eq!(guard.enter(&first), None, "another was made since");
-        let cookie = guard.enter(&second).unwrap();
-        assert_eq!(guard.enter(&second), None, "it was used");
+        assert_eq!(guard.enter(&first, HERE), None, "another was made since");
+        let cookie = guard.enter(&second, HERE).unwrap();
+        assert_eq!(guard.enter(&second, HERE), None, "it was used");
         let cookie = cookie.split(';').next().unwrap();
         assert_eq!(guard.role(&headers(Some(cookie), HERE, None), HERE), Some(Role::Guest));
         let owner = guard.new_link(Role::Owner);
-        assert!(guard.enter(&owner).is_some() && guard.enter(&owner).is_some());
+        assert!(guard.enter(&owner, HERE).is_some() && guard.enter(&owner, HERE).is_some());
     }
 
     #[test]
     fn sessions_are_bounded() {
         let guard = Guard::default();
         let link = guard.new_link(Role::Owner);
-        let cookies: Vec<String> = (0..=SESSIONS_MAX).map(|_| guard.enter(&link).unwrap()).collect();
+        let cookies: Vec<String> = (0..=SESSIONS_MAX).map(|_| guard.enter(&link, HERE).unwrap()).collect();
         let is_known = |cookie: &String| {
             let cookie = cookie.split(';').next();
             guard.role(&headers(cookie, HERE, None), HERE).is_some()

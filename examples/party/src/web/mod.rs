@@ -96,7 +96,7 @@ fn router(here: Here) -> Router {
 
 /// Lets in who opened a link, and hides it from the address bar.
 async fn enter(State(here): State<Here>, Path(key): Path<String>, request: Request) -> Response {
-    let cookie = guard::is_at_home(request.headers(), &here.authority).then(|| here.guard.enter(&key));
+    let cookie = guard::is_at_home(request.headers(), &here.authority).then(|| here.guard.enter(&key, &here.authority));
     match cookie.flatten() {
         Some(cookie) => (
             StatusCode::SEE_OTHER,
