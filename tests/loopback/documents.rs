@@ -57,7 +57,7 @@ fn edit_until_killed() {
                     let item = format!("{life}-{task}-{number}");
                     let edit = |edit: &mut Edit<'_>| {
                         // Large enough for the document to be written anew now and then.
-                        edit.set("items", &item, "text", "x".repeat(1_000))?;
+                        edit.set("items", &item, "text", "x".repeat(300))?;
                         edit.splice("log", 0..0, "x")
                     };
                     document.edit(edit).await.unwrap();

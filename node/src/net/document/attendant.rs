@@ -18,8 +18,8 @@ use crate::net::{MeshEvent, aside};
 use crate::store::{DocumentEntry, DocumentFile, FileError};
 use crate::types::TopicName;
 
-/// Records that wait for the publisher until no more edits are taken.
-const OUTGOING_MAX: usize = 1_024;
+/// Records that wait for the publisher; more are left out.
+const LEAVING_MAX: usize = 256;
 /// Records whose acknowledgement is waited for; of the oldest it does not matter any more.
 const UNACKNOWLEDGED_MAX: usize = 65_536;
 /// Edits that are stored together.
@@ -111,21 +111,21 @@ impl Attendant {
             let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
             let next = self.leaving.front().map(|leaving| leaving.record.clone());
             tokio::select! {
-                job = self.jobs.recv(), if self.leaving.len() < OUTGOING_MAX => match job {
+                job = self.jobs.recv(), if self.leaving.len() < LEAVING_MAX / 2 => match job {
                     Some(job) => self.on_jobs(job).await,
                     None => break,
                 },
                 notices = next_notices(&mut self.subscription) => match notices {
                     Some(notices) => self.on_notices(notices).await,
-                    None => return,
+                    None => break,
                 },
                 changed = self.state.changed() => match changed {
                     Ok(()) => self.on_state().await,
-                    Err(_) => return,
+                    Err(_) => break,
                 },
                 sequence = push(&self.publisher, next) => match sequence {
                     Some(sequence) => self.on_left(sequence),
-                    None => return,
+                    None => break,
                 },
                 () = tokio::time::sleep_until(deadline.into()) => self.hear(vec![Input::TimedOut]).await,
             }
@@ -139,8 +139,12 @@ impl Attendant {
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, self.leave()).await;
     }
 
-    /// Publishes what gathers.
+    /// Stores what was edited, and publishes what gathers, if anybody is there.
     async fn leave(&mut self) {
+        self.jobs.close();
+        while let Ok(job) = self.jobs.try_recv() {
+            self.on_jobs(job).await;
+        }
         {
             let State { machine, actions } = &mut *self.shared.state();
             machine.handle(Input::TimedOut, Instant::now() + LINGER, actions);
@@ -242,8 +246,12 @@ impl Attendant {
         let own = |OwnUpdate { run, update }| DocumentEntry::Own(run, update);
         for action in actions {
             match action {
+                // Whoever lacks it will say so, and own edits are asked for until somebody has them.
+                Action::Publish { .. } if self.leaving.len() >= LEAVING_MAX => {
+                    tracing::debug!(topic = %self.topic, "neighbours are too slow; a record of a document is left out");
+                }
                 Action::Publish { record, upto, suffices } => {
-                    self.leaving.push_back(Leaving { record, upto, suffices })
+                    self.leaving.push_back(Leaving { record, upto, suffices });
                 }
                 Action::StoreOwn(update) => {
                     to_store.durable = true;
