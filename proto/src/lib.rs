@@ -15,6 +15,7 @@ mod error;
 #[rustfmt::skip]
 mod generated;
 mod length;
+mod tables;
 mod wire;
 
 pub use crate::{

@@ -8,10 +8,12 @@ use std::time::Duration;
 use maille_tests::processes::{Launch, PASSWORD, Running, SOON, User, programs, workspace};
 
 use crate::documents::fenced;
+use crate::files::FILES;
+use crate::members::MEMBERS;
 use crate::requests::REQUESTS;
 
 /// A command that waits for others may take so long.
-const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 const CHAT: [&str; 2] = [
     "maille sub chat.example/room",
@@ -45,18 +47,7 @@ const HISTORY: [&str; 5] = [
 ];
 const DURABLE: [&str; 1] =
     ["maille sub market.example/equities --all --durable archive --data-dir ~/archive >> equities.csv"];
-const FILES: [&str; 4] = [
-    "maille share party.example beach.jpg cake.jpg",
-    "maille share party.example film.mp4 --until-held 2 --data-dir /srv/party",
-    "maille fetch party.example blob1… --out beach.jpg",
-    "maille fetch party.example blob1… --timeout 2m | tar x",
-];
 const LOGS: [&str; 1] = ["tail -f app.log | maille pub ops.example/logs --key-json /host --retry-forever"];
-const MEMBERS: [&str; 3] = [
-    "maille members market.example",
-    "maille members market.example --watch --nickname Ann",
-    "maille members market.example --watch --json",
-];
 const IDS: [&str; 2] = ["maille id", "maille id --data-dir /var/lib/ticker"];
 const PAGES: [&str; 5] = [
     "maille completions bash > ~/.local/share/bash-completion/completions/maille",
@@ -83,7 +74,7 @@ const FEEDS: [&str; 2] = [
 const CI: [&str; 2] = ["cargo run --release --bin ticker", "cargo test --workspace --locked"];
 
 /// A user with a shell, whose programs stay on this machine.
-pub(crate) struct Terminal(User);
+pub(crate) struct Terminal(pub(crate) User);
 
 impl Terminal {
     pub(crate) fn new() -> Self {
@@ -114,7 +105,7 @@ impl Terminal {
     }
 
     /// A documented command with its placeholders filled in.
-    fn typed(&self, command: &str, filled: &[(&str, &str)]) -> Launch {
+    pub(crate) fn typed(&self, command: &str, filled: &[(&str, &str)]) -> Launch {
         let mut line = command.to_owned();
         for (placeholder, value) in filled {
             assert!(line.contains(placeholder), "{placeholder} is not in {line}");
@@ -206,52 +197,6 @@ fn the_past_is_kept_and_read() {
             .path("archive/positions/market.example/equities/archive@position")
             .exists()
     );
-}
-
-#[test]
-fn members_are_listed_and_watched() {
-    let terminal = Terminal::new();
-    let [people, programs] = [MEMBERS[1], MEMBERS[2]].map(|command| {
-        let running = terminal.start(command);
-        running.stderr_line("watching market.example as ", SOON);
-        running
-    });
-    people.stdout_line("joined  12D3KooW", LONG);
-    programs.stdout_line("{\"event\":\"joined\"", LONG);
-    let deadline = std::time::Instant::now() + LONG;
-    while !terminal.run(MEMBERS[0]).iter().any(|row| row.ends_with("  Ann")) {
-        assert!(std::time::Instant::now() < deadline, "Ann is not listed");
-    }
-}
-
-#[test]
-fn files_are_shared_and_fetched() {
-    let terminal = Terminal::new();
-    let user = &terminal.0;
-    for name in ["beach.jpg", "cake.jpg"] {
-        user.file(name, name);
-    }
-    let sharing = terminal.start(FILES[0]);
-    sharing.stdout_count(2, SOON);
-    let ids = sharing.stdout_lines();
-    terminal
-        .typed(FILES[2], &[("blob1…", &ids[0]), ("beach.jpg", "copy")])
-        .run(LONG)
-        .expect(0);
-    assert_eq!(std::fs::read_to_string(user.path("copy")).unwrap(), "beach.jpg");
-    sharing.kill();
-
-    // Any archive: one file, packed by the shell's own tar.
-    user.shell("echo film > inside && tar cf film.mp4 inside && rm inside")
-        .run(SOON)
-        .expect(0);
-    let here = user.arg("party");
-    let sharing = terminal.typed(FILES[1], &[("/srv/party", &here)]).start();
-    let id = sharing.stdout_line("blob1", SOON);
-    terminal.typed(FILES[3], &[("blob1…", &id)]).run(LONG).expect(0);
-    assert_eq!(std::fs::read_to_string(user.path("inside")).unwrap(), "film\n");
-    sharing.signal("INT");
-    let _ = sharing.wait(SOON).expect(130);
 }
 
 #[test]

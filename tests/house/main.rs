@@ -3,8 +3,10 @@
 mod arrows;
 mod commands;
 mod documents;
+mod files;
 mod habits;
 mod layout;
+mod members;
 mod purity;
 mod requests;
 mod source;

@@ -5,25 +5,32 @@ use std::fmt::Debug;
 use std::process::Command;
 
 use maille::{
-    Address, Credential, Keypair, MeshName, Multiaddr, Node, Password, PeerMultiaddr, Position, Start, Ticket,
+    Address, Credential, Keypair, MeshName, Multiaddr, Node, Password, PeerMultiaddr, Position, Profile, Start, Ticket,
     TopicName,
 };
-use maille_tests::nodes::{self, Over, SOON};
+use maille_tests::nodes::{self, Member, Over, SOON};
 use maille_tests::processes::workspace;
 use maille_tests::search::{ADDRESS, CANARY, OTHER_CANARY, found, stretched};
 
 /// Set in the process that panics on purpose.
 const PANIC_VARIABLE: &str = "MAILLE_TESTS_PANIC";
-/// What of the public API is not shown by itself: what carries only a program's own values, a trait, a tool of tests, and
-/// errors that are shown as the cause of others.
-const NOT_SHOWN: [&str; 7] = [
+/// What of the public API is not shown by itself: what carries only a program's own values, traits, tools of tests, and
+/// errors that are shown as the cause of others or are about disks.
+const NOT_SHOWN: [&str; 14] = [
+    "BlobStoreError",
     "ByteStream",
     "Cable",
+    "Caller",
     "DataDirError",
+    "DocumentError",
+    "Edit",
+    "FetchError",
     "IdentityError",
+    "Item",
     "Json",
     "Payload",
     "PayloadError",
+    "ShareError",
 ];
 
 /// All that is shown, and by which names it is known.
@@ -123,8 +130,53 @@ async fn state(ticket: &Ticket) -> Shown {
     shown.show(address.mesh());
     shown.show(address.topic());
     shown.show(&Start::After(subscriber.position().clone()));
+    shared(&mut shown, &one, &other).await;
     errors(&mut shown, ticket).await;
     shown
+}
+
+/// What members share beside topics.
+async fn shared(shown: &mut Shown, one: &Member, other: &Member) {
+    one.mesh.introduce(Profile::new("Ann", "plays white").unwrap());
+    nodes::within("a member", SOON, other.mesh.ready_members(1)).await;
+    let members = other.mesh.members();
+    shown.show(&members);
+    shown.show(&members.list[0]);
+    shown.show(&members.list[0].profile);
+    shown.fail(&Profile::new(&"x".repeat(1_000), "").unwrap_err());
+
+    let blob = one.mesh.share("a picture").await.unwrap();
+    let fetch = other.mesh.fetch(blob).await.unwrap();
+    nodes::within("the blob", SOON, fetch.done()).await.unwrap();
+    shown.show(&blob);
+    shown.show(&fetch);
+    shown.show(&fetch.progress());
+    shown.show(&other.mesh.blobs().await.unwrap());
+    shown.show(&maille::BlobLimits::default());
+    shown.fail(&"blob1".parse::<maille::BlobId>().unwrap_err());
+
+    let plan = one.mesh.document("plan".parse().unwrap()).await.unwrap();
+    plan.edit(|edit| edit.set("guests", "1", "name", "Ann")).await.unwrap();
+    shown.show(&plan);
+    shown.show(&*plan.contents());
+    shown.show(&maille::Value::from("Ann"));
+    shown.show(&plan.state_hash());
+    let bad = plan.edit(|edit| edit.set("guests", "1", "", "Ann")).await;
+    shown.fail(&bad.unwrap_err());
+
+    let name: maille::ServiceName = "greet".parse().unwrap();
+    let greet = |_, who: String| async move { Ok::<_, maille::Refusal>(format!("hello {who}")) };
+    let service = one.mesh.serve(name.clone(), greet).unwrap();
+    shown.show(&name);
+    shown.show(&service);
+    shown.show(&maille::Serve::default());
+    shown.fail(&one.mesh.serve(name, greet).unwrap_err());
+    shown.show(&maille::Refusal::new("no"));
+    let request = other
+        .mesh
+        .request::<String, String>(one.node.id(), "nothing".parse().unwrap(), &"Ann".to_owned());
+    shown.show(&request);
+    shown.fail(&request.await.unwrap_err());
 }
 
 /// Errors on the way of a password or a ticket.

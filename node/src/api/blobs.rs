@@ -18,7 +18,7 @@ use crate::types::BlobId;
 /// Sharing and fetching blobs.
 ///
 /// What is shared is copied into the node's data directory, or its memory if it has none, and given to every member that asks
-/// for its id; members that fetched it give it as well. Neighbours are asked, and those that become neighbours.
+/// for its id; members that fetched it give it as well. Neighbours are asked; if none holds it, other members are met and asked.
 ///
 /// ```
 /// use maille::{Credential, Node};

@@ -55,6 +55,11 @@ mod tests {
             "-sub",
             "-keep",
             "-topics",
+            "-members",
+            "-request",
+            "-reply",
+            "-share",
+            "-fetch",
             "-ticket",
             "-passphrase",
             "-id",
@@ -64,7 +69,7 @@ mod tests {
             let page = std::fs::read_to_string(pages.join(format!("maille{name}.1"))).unwrap();
             assert!(page.contains(".TH") && page.contains("Examples"), "{name}: {page}");
         }
-        assert_eq!(std::fs::read_dir(&pages).unwrap().count(), 11);
+        assert_eq!(std::fs::read_dir(&pages).unwrap().count(), 16);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel};
+use rand::seq::IteratorRandom as _;
 use tokio::sync::{oneshot, watch};
 
 use super::blobs::{Asker, BlobDone, CENSUSES_MAX, Census, Checked, FetchState, Looked, Wanted};
@@ -14,6 +15,7 @@ use super::task::{Done, Task};
 use super::{Slot, aside};
 use crate::core::blobs::wire::{Answer, Request};
 use crate::core::blobs::{Action, Claim, FETCHES_MAX, Input, Question, Reply, Served, ServingAction, ServingInput};
+use crate::core::neighbours;
 use crate::store::{BlobStore, BlobStoreError, Found, Opened, Put};
 use crate::types::BlobId;
 
@@ -22,6 +24,8 @@ type Event = request_response::Event<Vec<u8>, Vec<u8>>;
 
 /// Blobs that were found damaged and are fetched again at the same time; nobody else may hold them.
 const REPAIRS_MAX: usize = 8;
+/// Members that are met at a time because no neighbour holds what is wanted.
+const MET_MAX: usize = 4;
 
 impl Task {
     // ---- asking --------------------------------------------------------------------------------------------------
@@ -78,10 +82,22 @@ impl Task {
                     }
                 }
                 Action::Finished { blob } => self.end_fetch(slot, blob, Ok(())),
-                Action::LookUp { blob } => tracing::debug!(%blob, "no neighbour holds it"),
+                Action::LookUp { blob } => {
+                    tracing::debug!(%blob, "no neighbour holds it: others are met");
+                    self.meet_others(slot);
+                }
             }
         }
         self.tell_fetches(slot);
+    }
+
+    /// Approaches some members that are no neighbours, at random: once met, they are asked.
+    fn meet_others(&mut self, slot: Slot) {
+        let Some(mesh) = self.meshes.get(&slot) else { return };
+        let others = mesh.presence.members().filter(|peer| !mesh.reached.contains_key(peer));
+        for peer in others.sample(&mut rand::rng(), MET_MAX) {
+            self.neighbours_hear(slot, neighbours::Input::Wanted { peer });
+        }
     }
 
     fn tell_fetches(&mut self, slot: Slot) {

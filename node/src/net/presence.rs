@@ -115,6 +115,11 @@ impl MeshPresence {
         self.machine.next_deadline()
     }
 
+    /// Who is there, neighbour or not.
+    pub(super) fn members(&self) -> impl Iterator<Item = PeerId> {
+        self.machine.members().map(|listed| listed.peer)
+    }
+
     /// The mesh was left: nobody is there any more.
     pub(super) fn end(&self) {
         self.members.send_replace(Members::default());

@@ -3,14 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use bech32::{Bech32m, Hrp, primitives::decode::CheckedHrpstring};
-use maille_proto::{HASH_BYTES, append_lv};
-
-use super::MeshName;
+use maille_proto::HASH_BYTES;
 
 const PREFIX: &str = "blob";
 /// `blob1`, 32 bytes in characters of 5 bits, 6 characters of checksum.
 const TEXT_CHARS: usize = 63;
-const RENDEZVOUS_CONTEXT: &str = "maille 1 blob rendezvous";
 
 /// Names a blob by what is in it: the BLAKE3 hash of its bytes.
 ///
@@ -58,15 +55,6 @@ impl BlobId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
-    }
-
-    /// Its key in the DHT. Only who knows the id can compute it: the DHT is told no ids.
-    #[must_use]
-    pub fn rendezvous(&self, mesh: &MeshName) -> [u8; HASH_BYTES] {
-        let mut names = Vec::new();
-        append_lv(&mut names, mesh.as_str().as_bytes());
-        append_lv(&mut names, &self.0);
-        blake3::derive_key(RENDEZVOUS_CONTEXT, &names)
     }
 }
 
@@ -139,16 +127,5 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<BlobId>(), Err(BlobIdError::Form), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_dht_is_told_a_key_of_the_mesh() {
-        let id = BlobId::of(b"a");
-        let key = |mesh: &str| id.rendezvous(&mesh.parse().unwrap());
-        assert_ne!(key("a.example"), key("b.example"));
-        assert_ne!(&key("a.example"), id.as_bytes());
-        let mut names = b"\x09a.example\x20".to_vec();
-        names.extend(id.as_bytes());
-        assert_eq!(key("a.example"), blake3::derive_key("maille 1 blob rendezvous", &names));
     }
 }

@@ -2,11 +2,13 @@
 
 mod address;
 mod blob_id;
+mod chunks;
 mod cursor;
 mod delivery;
 mod mesh_name;
 mod multiaddrs;
 mod name_error;
+mod outline;
 mod passphrase;
 mod password;
 mod position;
@@ -24,11 +26,13 @@ pub(crate) use self::start::unix_us;
 pub use self::{
     address::{Address, AddressError},
     blob_id::{BlobId, BlobIdError},
+    chunks::{ChunkSet, Claim},
     cursor::{Cursor, CursorError},
     delivery::Delivery,
     mesh_name::MeshName,
     multiaddrs::{MultiaddrError, PeerMultiaddr},
     name_error::{NameError, NameKind},
+    outline::{Outline, OutlineBuilder},
     password::{Password, PasswordError, STRENGTH_GUESSES_LOG2_MIN, Strength},
     position::{Position, PositionError},
     prefix::{IpPrefix, WidePrefix, is_globally_routable, is_loopback, is_private},

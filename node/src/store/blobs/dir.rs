@@ -14,11 +14,10 @@ use maille_proto::BLOB_CHUNK_BYTES;
 
 use super::{HashesAndLast, Loaded, OUTLINE_FILE_BYTES_MAX};
 use crate::{
-    core::blobs::{ChunkSet, Outline},
     store::files::{
         FRESH_SUFFIX, FileError, PRIVATE_FILE_MODE, create_new, create_private_dir, read_file, replace_file,
     },
-    types::BlobId,
+    types::{BlobId, ChunkSet, Outline},
 };
 
 const OUTLINE: &str = "outline";

@@ -20,10 +20,7 @@ use maille_proto::{BLOB_CHUNK_BYTES, BLOB_CHUNKS_MAX};
 pub use self::results::{BlobInfo, BlobStoreError, Found, HashesAndLast, Opened, Put};
 use self::{dir::Dir, memory::Memory, shelf::Shelf};
 use super::files::FileError;
-use crate::{
-    core::blobs::{ChunkSet, Outline, OutlineBuilder},
-    types::BlobId,
-};
+use crate::types::{BlobId, ChunkSet, Outline, OutlineBuilder};
 
 /// How much of a mesh's blobs a node holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::FileError;
-use crate::{core::blobs::ChunkSet, types::BlobId};
+use crate::types::{BlobId, ChunkSet};
 
 /// Why blobs cannot be stored or read.
 #[derive(Debug, thiserror::Error)]

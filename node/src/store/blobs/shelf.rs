@@ -6,10 +6,7 @@ use std::{
 };
 
 use super::BlobInfo;
-use crate::{
-    core::blobs::{ChunkSet, Outline},
-    types::BlobId,
-};
+use crate::types::{BlobId, ChunkSet, Outline};
 
 /// A blob of which at least the outline is held.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 use maille_proto::{BLOB_CHUNK_BYTES, BLOB_CHUNKS_MAX, HASH_BYTES};
 
-use crate::types::BlobId;
+use super::BlobId;
 
 /// What is known of a blob beside its bytes, and proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +155,7 @@ fn left_len(chunks: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::blobs::ChunkSet;
+    use crate::types::ChunkSet;
 
     fn outlined(bytes: &[u8]) -> (BlobId, Outline) {
         let mut builder = OutlineBuilder::default();
