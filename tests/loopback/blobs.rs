@@ -23,6 +23,11 @@ fn start(user: &User, helper: &Helper, arguments: &[&str]) -> Running {
     user.maille(arguments).args(LOOPBACK).args(helper.bootstrap()).start()
 }
 
+/// The id that a command prints first.
+fn id_of(sharing: &Running) -> String {
+    format!("blob1{}", sharing.stdout_line("blob1", SOON))
+}
+
 fn names(directory: &Path) -> Vec<String> {
     let names = std::fs::read_dir(directory).unwrap();
     names
@@ -50,7 +55,7 @@ fn a_sender_killed_at_half_is_replaced_and_the_file_appears_whole() {
         user.file("film.mp4", &film);
     }
     let sending = start(&sender, &helper, &["share", MESH, "film.mp4"]);
-    let id = sending.stdout_line("blob1", SOON);
+    let id = id_of(&sending);
     let out = reader.arg("film.mp4");
     let mut reading = start(
         &reader,
@@ -73,7 +78,7 @@ fn a_sender_killed_at_half_is_replaced_and_the_file_appears_whole() {
         &helper,
         &["share", MESH, "film.mp4", "--until-held", "1", "--json"],
     );
-    let told: serde_json::Value = serde_json::from_str(&also.stdout_line("{", SOON)).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&format!("{{{}", also.stdout_line("{", SOON))).unwrap();
     assert_eq!(
         (told["blob"].as_str(), told["bytes"].as_u64()),
         (Some(&id[..]), Some(BYTES as u64))
@@ -104,7 +109,7 @@ fn a_reader_killed_at_half_goes_on_from_there_and_others_see_when_it_holds_all()
         &helper,
         &["share", MESH, "film.mp4", "--until-held", "1", "--data-dir", "data"],
     );
-    let id = sending.stdout_line("blob1", SOON);
+    let id = id_of(&sending);
     let blobs = reader.path("data").join("blobs").join(MESH);
     let fetch = ["fetch", MESH, &id, "--out", "film.mp4", "--data-dir", "data"];
     let reading = start(&reader, &helper, &fetch);

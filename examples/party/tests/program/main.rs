@@ -221,7 +221,7 @@ async fn strangers_and_nonsense_get_clear_answers() {
         "too_large",
     );
     for path in [
-        "/api/blob/../state",
+        "/api/blob/..%2fstate",
         "/api/blob/zz",
         "/api/nothing",
         "/..%2f..%2fetc%2fpasswd",
