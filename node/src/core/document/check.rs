@@ -1,5 +1,5 @@
 //! A walk over an update before the library sees it: whether it is well-formed, and holds nothing but what a document may.
-//! The form is v1 of Yjs (https://github.com/yjs/yjs), in which no byte stands for more than one item, so that the size of
+//! The form is v1 of Yjs (<https://github.com/yjs/yjs>), in which no byte stands for more than one item, so that the size of
 //! what is decoded is bounded by the size of what came. Not a decoder.
 
 use std::collections::{BTreeMap, BTreeSet};
