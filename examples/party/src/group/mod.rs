@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use self::planned::ABOUT;
 use self::told::Now;
 use crate::home::{Home, Known};
-use crate::plan::{Edit, Fields, List, Plan, Splice};
+use crate::plan::{Edit, Fault, Fields, List, Plan, Splice};
 use crate::web::Refusal;
 
 /// The document that holds what the group plans.
@@ -177,21 +177,29 @@ impl Group {
             fields.insert("order".to_owned(), planned::last_place());
         }
         let write = |edit: &mut maille::Edit<'_>| {
-            // Deleted by others meanwhile: what is written brings it back, and so it should be whole.
-            fields
-                .iter()
-                .try_for_each(|(field, value)| edit.set(list.name(), &id, field, value.as_str()))
+            if !is_new && edit.item(list.name(), &id).is_none() {
+                return Ok(false);
+            }
+            for (field, value) in &fields {
+                edit.set(list.name(), &id, field, value.as_str())?;
+            }
+            Ok(true)
         };
-        self.document.edit(write).await.map_err(Refusal::failed)?;
+        if !self.document.edit(write).await.map_err(Refusal::failed)? {
+            let gone = Fault::NoSuchItem;
+            return Err(Refusal::bad(gone.code(), gone));
+        }
         self.undoable.fetch_add(1, Ordering::Relaxed);
         Ok(id)
     }
 
     async fn splice(&self, splice: Splice, version: u64) -> Result<(), Refusal> {
-        let splices = locked(&self.now).versions.rebase(splice, version);
+        let (splices, base) = {
+            let versions = &locked(&self.now).versions;
+            (versions.rebase(splice, version), versions.text().to_owned())
+        };
         let stale = || Refusal::bad("stale", "the text changed too much meanwhile: load it again");
         let splices = splices.ok_or_else(stale)?;
-        let base = locked(&self.now).plan.text.clone();
         let write = |edit: &mut maille::Edit<'_>| {
             // Others may have written since, too: then the places are those of the text as it is now.
             let text = edit.text(planned::TEXT);

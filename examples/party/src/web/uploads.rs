@@ -1,12 +1,17 @@
 //! Bytes that go in and out: photos, files, everything at once.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::BytesMut;
+use futures::StreamExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
@@ -18,16 +23,19 @@ use super::error::Refusal;
 use crate::save::file_name;
 
 /// Bytes of one photo or file.
-pub(crate) const FILE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+const FILE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Uploads that are taken in at once: each is in memory, and a photo is unpacked besides.
 const UPLOADS_MAX: usize = 2;
+/// Bytes of what is too large that are read before the answer.
+const FORGOTTEN_BYTES_MAX: usize = 2 * 1_024 * 1_024 * 1_024;
+/// How long an upload may take: one that stalls keeps a place from others.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
 
 pub(super) fn routes() -> Router<Here> {
     Router::new()
         .route("/api/photos", post(photo))
         .route("/api/files", post(file))
-        .layer(DefaultBodyLimit::max(FILE_BYTES_MAX))
         .route("/api/blob/{id}", get(blob))
         .route("/api/save", get(save))
 }
@@ -39,11 +47,7 @@ struct Upload {
     keep: u8,
 }
 
-async fn photo(
-    State(here): State<Here>,
-    AskedIn(upload): AskedIn<Upload>,
-    body: axum::body::Body,
-) -> Result<Response, Refusal> {
+async fn photo(State(here): State<Here>, AskedIn(upload): AskedIn<Upload>, body: Body) -> Result<Response, Refusal> {
     let group = here.app.group()?;
     let _place = UPLOADS.acquire().await.map_err(Refusal::failed)?;
     let bytes = whole(body).await?;
@@ -53,11 +57,7 @@ async fn photo(
     Ok(Json(json!({ "id": id })).into_response())
 }
 
-async fn file(
-    State(here): State<Here>,
-    AskedIn(upload): AskedIn<Upload>,
-    body: axum::body::Body,
-) -> Result<Response, Refusal> {
+async fn file(State(here): State<Here>, AskedIn(upload): AskedIn<Upload>, body: Body) -> Result<Response, Refusal> {
     let group = here.app.group()?;
     let _place = UPLOADS.acquire().await.map_err(Refusal::failed)?;
     let bytes = whole(body).await?;
@@ -65,9 +65,40 @@ async fn file(
     Ok(Json(json!({ "id": id })).into_response())
 }
 
-async fn whole(body: axum::body::Body) -> Result<Bytes, Refusal> {
-    let too_large = |_| Refusal::bad("too_large", "this is larger than 64 MiB, or did not arrive whole");
-    axum::body::to_bytes(body, FILE_BYTES_MAX).await.map_err(too_large)
+async fn whole(body: Body) -> Result<Bytes, Refusal> {
+    let late = |_| {
+        Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too_late",
+            "this took more than five minutes to arrive",
+        )
+    };
+    tokio::time::timeout(UPLOAD_TIMEOUT, arrived(body))
+        .await
+        .map_err(late)?
+}
+
+/// What is too much is read as well, and forgotten: a browser listens to an answer only once it has sent everything.
+async fn arrived(body: Body) -> Result<Bytes, Refusal> {
+    let mut pieces = body.into_data_stream();
+    let (mut bytes, mut arrived) = (BytesMut::new(), 0);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Refusal::bad("cut_off", "this did not arrive whole: try again"))?;
+        arrived += piece.len();
+        if arrived <= FILE_BYTES_MAX {
+            bytes.extend_from_slice(&piece);
+        } else if arrived <= FORGOTTEN_BYTES_MAX {
+            bytes = BytesMut::new();
+        } else {
+            break;
+        }
+    }
+    let too_large = || Refusal::bad("too_large", "this is larger than 64 MiB");
+    if arrived <= FILE_BYTES_MAX {
+        Ok(bytes.freeze())
+    } else {
+        Err(too_large())
+    }
 }
 
 #[derive(Deserialize)]
@@ -115,7 +146,7 @@ async fn save(State(here): State<Here>) -> Result<Response, Refusal> {
         (CONTENT_TYPE, "application/zip".to_owned()),
         (CONTENT_DISPOSITION, attachment(&name)),
     ];
-    Ok((headers, axum::body::Body::from_stream(archive)).into_response())
+    Ok((headers, Body::from_stream(archive)).into_response())
 }
 
 /// As RFC 6266 writes names in any script.

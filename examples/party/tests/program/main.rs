@@ -119,8 +119,15 @@ async fn a_group_is_started_joined_and_planned_together() {
     let saved = bo.bytes("/api/save").await;
     assert!(saved.starts_with(b"PK") && holds(&saved, b"photos/sea.jpg") && holds(&saved, b"guests.csv"));
 
-    // Everything is there again after both were ended.
-    drop(bo);
+    let mesh = ada.get("/api/state").await["mesh"].as_str().unwrap().to_owned();
+    let chloe = Member::joined(&helper.multiaddrs(), &mesh, "Chloé", &passphrase);
+    chloe
+        .until(|state| state["title"] == title && state["text"] == "é🌊a")
+        .await;
+    assert_eq!(chloe.get("/api/state").await["me"]["name"], "Chloé");
+
+    // Everything is there again after all were ended.
+    drop((bo, chloe));
     let ada = ada.restart();
     let groups = ada.get("/api/state").await["groups"].clone();
     assert_eq!(
@@ -230,6 +237,33 @@ async fn strangers_and_nonsense_get_clear_answers() {
         assert!((400..500).contains(&status), "{path}: {status}");
     }
     assert_eq!(ada.get("/api/state").await["phase"], "open", "it goes on");
+}
+
+/// All but the long demo and what would serve the local network are run by the other tests; here all are understood.
+#[test]
+fn documented_commands_are_understood() {
+    let help = Command::new(PARTY).arg("--help").output().unwrap();
+    let documents = [
+        include_str!("../../README.md").to_owned(),
+        String::from_utf8(help.stdout).unwrap(),
+    ];
+    let lines = documents.iter().flat_map(|document| document.lines());
+    let commands = lines.map(|line| line.trim().split("   ").next().unwrap_or_default());
+    let commands: Vec<&str> = commands.filter_map(|line| line.strip_prefix("party ")).collect();
+    assert!(commands.len() >= 7, "{commands:?}");
+    for command in commands {
+        let command = command.replace("12D3…", "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN");
+        let out = Command::new(PARTY)
+            .args(command.split_whitespace())
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "party {command}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
 }
 
 #[test]

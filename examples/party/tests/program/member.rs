@@ -53,19 +53,30 @@ impl Member {
     }
 
     fn in_folder(folder: TempDir, bootstrap: String) -> Self {
+        Self::run(folder, bootstrap, &["start"], None)
+    }
+
+    /// One that joined from the command line.
+    pub(crate) fn joined(bootstrap: &[Multiaddr], mesh: &str, name: &str, passphrase: &str) -> Self {
+        let bootstrap: Vec<String> = bootstrap.iter().map(Multiaddr::to_string).collect();
+        let command = ["join", mesh, "--name", name];
+        Self::run(
+            tempfile::tempdir().unwrap(),
+            bootstrap.join(","),
+            &command,
+            Some(passphrase),
+        )
+    }
+
+    fn run(folder: TempDir, bootstrap: String, command: &[&str], passphrase: Option<&str>) -> Self {
         let mut process = Command::new(super::PARTY)
-            .args([
-                "start",
-                "--no-browser",
-                "--no-mdns",
-                "--listen",
-                "/ip4/127.0.0.1/tcp/0",
-                "--bootstrap",
-                &bootstrap,
-            ])
+            .args(command)
+            .args(["--no-browser", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
+            .args(["--bootstrap", &bootstrap])
             .arg("--data-dir")
             .arg(folder.path().join("groups"))
             .env("XDG_RUNTIME_DIR", folder.path())
+            .envs(passphrase.map(|passphrase| ("MAILLE_PASSWORD", passphrase)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
