@@ -8,11 +8,11 @@ mod common;
 use std::{env, fmt::Debug};
 
 use maille_proto::{
-    DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, catchup::AnswerKind, decode_admission,
-    decode_announcement, decode_catchup_answer, decode_catchup_request, decode_control, decode_document, decode_doubt,
-    decode_frame_body, decode_introduction, decode_peer_cache, decode_request_call, decode_request_reply,
-    decode_ticket, decode_welcome, document, encode_admission, encode_control, encode_document, read_length,
-    with_length,
+    DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, blobs, catchup::AnswerKind, decode_admission,
+    decode_announcement, decode_blob_answer, decode_blob_request, decode_catchup_answer, decode_catchup_request,
+    decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction, decode_peer_cache,
+    decode_request_call, decode_request_reply, decode_ticket, decode_welcome, document, encode_admission,
+    encode_control, encode_document, read_length, with_length,
 };
 use prost::Message;
 
@@ -101,6 +101,7 @@ fn mutated_inputs_are_refused_or_valid() {
         },
     );
     of_the_past(&mut run);
+    of_blobs(&mut run);
     calls_and_replies(&mut run);
     run.decoder("document record", &documents(), decode_document, |record, bytes| {
         assert_eq!(encode_document(record.clone()), bytes);
@@ -150,6 +151,42 @@ fn of_presence(run: &mut Run) {
             assert!(said.nickname.len() <= 64 && said.about.len() <= 4_096);
         },
     );
+}
+
+fn of_blobs(run: &mut Run) {
+    let questions = [
+        blobs::Question::Have(blobs::HaveQuestion {}),
+        blobs::Question::Outline(blobs::OutlineQuestion {}),
+        blobs::Question::Chunk(blobs::ChunkQuestion { index: 7 }),
+    ];
+    let request = |question| blobs::Request {
+        blob: vec![1; 32],
+        question: Some(question),
+    };
+    let requests = questions.map(|question| request(question).encode_to_vec());
+    run.decoder("blob request", &requests, decode_blob_request, |request, bytes| {
+        assert_eq!(request.encode_to_vec(), bytes);
+        assert!(request.blob.len() == 32 && request.question.is_some());
+    });
+    let answers = [
+        blobs::AnswerKind::Holding(blobs::Holding { chunks: vec![5; 9] }),
+        blobs::AnswerKind::Outline(blobs::Outline {
+            hashes: vec![2; 96],
+            last: vec![3; 100],
+        }),
+        blobs::AnswerKind::Missing(blobs::Missing {}),
+        blobs::AnswerKind::Busy(blobs::Busy {}),
+    ];
+    let answers = answers.map(|answer| blobs::Answer { answer: Some(answer) }.encode_to_vec());
+    run.decoder("blob answer", &answers, decode_blob_answer, |answer, bytes| {
+        assert_eq!(answer.encode_to_vec(), bytes);
+        match answer.answer.unwrap() {
+            blobs::AnswerKind::Holding(holding) => assert!(holding.chunks.len() <= 4_096),
+            blobs::AnswerKind::Outline(outline) => assert!(outline.last.len() <= 131_072),
+            blobs::AnswerKind::Chunk(chunk) => assert_eq!(chunk.bytes.len(), 131_072),
+            blobs::AnswerKind::Missing(_) | blobs::AnswerKind::Busy(_) => {}
+        }
+    });
 }
 
 fn of_the_past(run: &mut Run) {
