@@ -331,12 +331,12 @@ async fn what_a_member_leaves_undone_another_does() {
     assert_eq!(answer.unwrap(), (3 - first).to_string());
 }
 
-/// Asks again while nobody is found, or while whoever is asked has spent its budgets of handshakes on a crowd that just came.
+/// Asks again while whoever is asked has spent its budgets of handshakes on a crowd that just came.
 async fn patiently<F: Future<Output = Result<String, RequestError>>>(ask: impl Fn() -> F) -> String {
     let started = Instant::now();
     loop {
         match ask().await {
-            Err(RequestError::NotServed { .. } | RequestError::Unreachable) if started.elapsed() < SOON * 3 => {
+            Err(RequestError::Unreachable) if started.elapsed() < SOON * 3 => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             other => return other.unwrap(),
@@ -344,7 +344,7 @@ async fn patiently<F: Future<Output = Result<String, RequestError>>>(ask: impl F
     }
 }
 
-/// In a mesh where nobody knows all others, any member is reached, and found by what it serves.
+/// In a mesh where nobody knows all others, any member is reached.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_is_no_neighbour_is_met_first() {
     const CROWD: usize = 40;
@@ -376,10 +376,4 @@ async fn a_member_that_is_no_neighbour_is_met_first() {
         "{} of {CROWD} were no neighbours; met and asked in {took:?}",
         others.len()
     );
-    // Who has not heard of the server yet asks its neighbours in vain, and may ask again.
-    let any = strangers(&members)[0];
-    let started = Instant::now();
-    let answer = patiently(|| ask_any(&members[any], "greet")).await;
-    eprintln!("found after {:?}", started.elapsed());
-    assert_eq!(answer, "hello ");
 }
