@@ -162,7 +162,7 @@ async fn share_photo(cast: &Cast) -> Result<(axum::body::Bytes, String), Failure
         .cloned()
         .unwrap_or_default();
     // The others have it from her before she leaves.
-    let mut same = None;
+    let mut shared = None;
     for member in &cast.members {
         let group = member.group()?;
         let planned = async {
@@ -173,9 +173,11 @@ async fn share_photo(cast: &Cast) -> Result<(axum::body::Bytes, String), Failure
         let late = |_| Failure::Nobody(format!("{} did not hear of the photo within a minute", member.name));
         timeout(MERGING, planned).await.map_err(late)?;
         group.refresh();
-        same = Some(group.blob(&blob).await.map_err(failure)?);
+        let bytes = group.blob(&blob).await.map_err(failure)?;
+        // Ada is the first.
+        shared.get_or_insert(bytes);
     }
-    Ok((same.unwrap_or_default(), blob))
+    Ok((shared.unwrap_or_default(), blob))
 }
 
 /// Resolves once all members have the same plan.

@@ -1,11 +1,11 @@
 //! What pages are told of a group: its plan, who is there, what is not yet with others. Everything once, then what changes.
 
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::StreamExt;
-use maille::Status;
+use maille::{Contents, Status};
 use serde_json::{Value, json};
 
 use super::planned::plan_of;
@@ -18,11 +18,30 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// What pages were told so far.
 #[derive(Debug, Default)]
 pub(crate) struct Now {
+    /// What the plan was read from.
+    contents: Option<Arc<Contents>>,
     pub(crate) plan: Plan,
     pub(crate) versions: Versions,
     /// Counts what was told.
     version: u64,
     standing: Value,
+}
+
+impl Now {
+    /// Reads the plan, unless it was read from the same; what changed.
+    fn read(&mut self, contents: Arc<Contents>) -> Value {
+        if self.contents.as_ref().is_some_and(|read| Arc::ptr_eq(read, &contents)) {
+            return json!({});
+        }
+        let plan = plan_of(&contents);
+        let mut change = serde_json::to_value(patch(&self.plan, &plan)).unwrap_or_else(|_| json!({}));
+        if self.versions.set(&plan.text) {
+            change["text"] = json!({ "version": self.versions.newest(), "text": plan.text });
+        }
+        self.plan = plan;
+        self.contents = Some(contents);
+        change
+    }
 }
 
 impl Group {
@@ -48,11 +67,7 @@ impl Group {
     pub(crate) fn refresh(&self) {
         let standing = self.standing();
         let mut now = locked(&self.now);
-        let plan = plan_of(&self.document.contents());
-        let mut change = serde_json::to_value(patch(&now.plan, &plan)).unwrap_or_default();
-        if now.versions.set(&plan.text) {
-            change["text"] = json!({ "version": now.versions.newest(), "text": plan.text });
-        }
+        let mut change = now.read(self.document.contents());
         for (name, value) in standing.as_object().into_iter().flatten() {
             if now.standing.get(name) != Some(value) {
                 change[name] = value.clone();
@@ -64,10 +79,9 @@ impl Group {
         now.version += 1;
         change["version"] = now.version.into();
         now.standing = standing;
-        if !plan.title.is_empty() {
-            locked(&self.known).title.clone_from(&plan.title);
+        if !now.plan.title.is_empty() {
+            locked(&self.known).title.clone_from(&now.plan.title);
         }
-        now.plan = plan;
         // Nobody may be looking.
         let _ = self.changes.send(change.to_string().into());
     }

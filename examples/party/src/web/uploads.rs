@@ -1,5 +1,6 @@
 //! Bytes that go in and out: photos, files, everything at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -15,11 +16,12 @@ use futures::StreamExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Here;
 use super::asked::AskedIn;
 use super::error::Refusal;
+use crate::group::Group;
 use crate::save::file_name;
 
 /// Bytes of one photo or file.
@@ -48,9 +50,7 @@ struct Upload {
 }
 
 async fn photo(State(here): State<Here>, AskedIn(upload): AskedIn<Upload>, body: Body) -> Result<Response, Refusal> {
-    let group = here.app.group()?;
-    let _place = UPLOADS.acquire().await.map_err(Refusal::failed)?;
-    let bytes = whole(body).await?;
+    let (group, _place, bytes) = taken(&here, body).await?;
     let id = group
         .add_photo(&file_name(&upload.name), bytes, upload.keep == 1)
         .await?;
@@ -58,11 +58,16 @@ async fn photo(State(here): State<Here>, AskedIn(upload): AskedIn<Upload>, body:
 }
 
 async fn file(State(here): State<Here>, AskedIn(upload): AskedIn<Upload>, body: Body) -> Result<Response, Refusal> {
-    let group = here.app.group()?;
-    let _place = UPLOADS.acquire().await.map_err(Refusal::failed)?;
-    let bytes = whole(body).await?;
+    let (group, _place, bytes) = taken(&here, body).await?;
     let id = group.add_file(&file_name(&upload.name), bytes).await?;
     Ok(Json(json!({ "id": id })).into_response())
+}
+
+/// Where an upload goes, its place among those that are taken in at once, and all of it.
+async fn taken(here: &Here, body: Body) -> Result<(Arc<Group>, SemaphorePermit<'static>, Bytes), Refusal> {
+    let group = here.app.group()?;
+    let place = UPLOADS.acquire().await.map_err(Refusal::failed)?;
+    Ok((group, place, whole(body).await?))
 }
 
 async fn whole(body: Body) -> Result<Bytes, Refusal> {
