@@ -15,7 +15,7 @@ use maille::{
         },
         stream::{Inbox, inbox},
     },
-    store::{Held, Store},
+    store::{Held, RingLimits, Store},
 };
 
 use super::{
@@ -58,7 +58,12 @@ impl World {
                 frame,
                 from,
                 wanted,
+                hold,
             } => {
+                let is_old = RingLimits::default().forgets(frame.sent_us, self.clock(node));
+                if hold && from != self.nodes[node].id && !is_old {
+                    self.keep(node, &kept(&frame));
+                }
                 let reader = self.reader(node, session)?;
                 let wanted = frame
                     .deliveries(from)

@@ -84,6 +84,38 @@ async fn one_who_comes_late_gets_all_of_it_although_the_publisher_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_read_the_past_gives_it_to_the_next() {
+    const RECORDS: usize = 200;
+    let helper = helper(Over::Memory).await;
+    let right = credential(MESH, PASSWORD);
+    let publishing = member(Over::Memory, &[&helper], MESH, &right).await;
+    let publisher = publishing.text("feed").publisher().await.unwrap();
+    for number in 0..RECORDS {
+        publisher.publish(&number.to_string()).await.unwrap();
+    }
+    let author = publisher.id();
+    let expected: Vec<String> = (0..RECORDS).map(|number| number.to_string()).collect();
+    let mut before = Some((publishing, publisher));
+    let mut holding = None;
+    for _ in 0..3 {
+        let late = member(Over::Memory, &[&helper], MESH, &right).await;
+        met([&late], 1, SOON).await;
+        let mut subscriber = late.text("feed").subscribe().from(Start::All).start().await.unwrap();
+        let (records, others) = caught_up(&mut subscriber).await;
+        assert_eq!((records.get(&author), others), (Some(&expected), 0));
+        // Whoever gave it is gone before the next one comes.
+        if let Some((member, publisher)) = before.take() {
+            drop(publisher);
+            member.node.shutdown().await;
+        }
+        if let Some((member, subscriber)) = holding.replace((late, subscriber)) {
+            drop::<Subscriber<String>>(subscriber);
+            member.node.shutdown().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_publisher_stored_outlives_it_and_its_new_run_links_to_it() {
     const RECORDS: usize = 300;
     let dir = tempfile::tempdir().unwrap();

@@ -96,6 +96,17 @@ impl History {
         }
     }
 
+    /// Holds a frame of the past for others, unless it would be forgotten by now had it been heard when it was sent.
+    pub(super) fn remember(&mut self, topic: &TopicName, frame: &Frame) {
+        let now_us = unix_us();
+        if RingLimits::default().forgets(frame.sent_us, now_us) {
+            return;
+        }
+        if let Err(error) = self.ring.append(topic, &kept(frame), now_us) {
+            tracing::debug!(%error, "a frame is not remembered");
+        }
+    }
+
     /// Stores a frame of the past.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ impl Task {
                 frame,
                 from,
                 wanted,
+                hold,
             } => {
                 if self.is_backfill(slot, topic, session) {
                     return self.backfill(slot, topic, session, &frame);
@@ -82,6 +83,9 @@ impl Task {
                     inlet.give_past(incoming(delivery));
                 }
                 let open = inlet.has_room();
+                if hold && from != *self.swarm.local_peer_id() {
+                    self.meshes.get_mut(&slot)?.history.remember(topic, &frame);
+                }
                 self.counters.records_from_history.add(wanted.end - wanted.start);
                 return (!open).then_some(Input::Room { session, open });
             }

@@ -1,4 +1,5 @@
-//! One question put to the local store and up to three members, each page after page. Not what the answers mean.
+//! One question put to the local store and three members who know more than what they published themselves, each page after
+//! page. Not what the answers mean.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,8 @@ use super::{
     asker::{Asker, Owner},
 };
 
+/// Members that are asked, until three told of more than their own.
+const ASKED_MAX: usize = 16;
 /// Answers that one member may spread what it knows over.
 pub const PAGES_MAX: usize = 256;
 /// Frames of which it is remembered who gave them, but for one page.
@@ -32,6 +35,8 @@ pub(super) struct Inquiry {
     busy: BTreeMap<PeerId, u32>,
     repeats: BTreeMap<PeerId, u32>,
     answered: BTreeSet<PeerId>,
+    /// Of those: who told of what others published. A publisher that does not listen knows nobody but itself.
+    informed: BTreeSet<PeerId>,
     first: Question,
     /// Frames that were given already: who goes round in circles is found out.
     pub(super) given: BTreeSet<(PeerId, Run, u64)>,
@@ -47,6 +52,7 @@ impl Inquiry {
             busy: BTreeMap::new(),
             repeats: BTreeMap::new(),
             answered: BTreeSet::new(),
+            informed: BTreeSet::new(),
             first,
             given: BTreeSet::new(),
         }
@@ -64,8 +70,9 @@ impl Inquiry {
         let me = asker.me();
         self.todo.retain(|peer, _| asker.usable(peer));
         let engaged: BTreeSet<PeerId> = self.todo.keys().chain(self.pending.values()).copied().collect();
-        let members = engaged.union(&self.answered).filter(|peer| **peer != me).count();
-        for _ in members..ASKED_MEMBERS {
+        let members = engaged.union(&self.informed).filter(|peer| **peer != me).count();
+        let left = (ASKED_MAX + 1).saturating_sub(self.asked.len());
+        for _ in (members..ASKED_MEMBERS).take(left) {
             let Some(peer) = asker.members().filter(|peer| !self.asked.contains(peer)).choose(rng) else {
                 break;
             };
@@ -102,6 +109,11 @@ impl Inquiry {
         true
     }
 
+    /// It knows of more than what it published itself.
+    pub(super) fn tells_of_others(&mut self, peer: PeerId) {
+        self.informed.insert(peer);
+    }
+
     /// Whether one more page may be asked of it.
     pub(super) fn has_pages_left(&self, peer: &PeerId) -> bool {
         self.pages.get(peer).is_none_or(|pages| *pages < PAGES_MAX)
@@ -133,6 +145,7 @@ impl Inquiry {
         self.todo.remove(peer);
         self.pending.retain(|_, asked| asked != peer);
         self.answered.remove(peer);
+        self.informed.remove(peer);
     }
 
     /// Who answered at least once.

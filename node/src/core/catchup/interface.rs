@@ -188,6 +188,8 @@ pub enum Action {
         from: PeerId,
         /// Which of its records; none of the others.
         wanted: Range<u64>,
+        /// To be held for others too: nothing is left out between what this session delivers of a run.
+        hold: bool,
     },
     /// Tell a subscriber that these are missing: nobody who can be asked has them.
     Gap {

@@ -355,6 +355,7 @@ impl Session {
                     frame,
                     from,
                     wanted,
+                    hold: !matches!(self.start, Wanted::Latest),
                 });
             }
             (_, Read::Hole { run, sequences }) => {
@@ -400,6 +401,9 @@ impl Session {
             return None;
         }
         for claim in claims {
+            if claim.run.publisher != peer {
+                inquiry.tells_of_others(peer);
+            }
             self.claims.add(peer, claim);
             // Those who choose are told of a choice.
             if !matches!(self.start, Wanted::Last(_) | Wanted::Latest) {
@@ -430,6 +434,9 @@ impl Session {
         }
         let repeats = !frames.is_empty() && known < GIVEN_MAX && inquiry.given.len() == known;
         for frame in frames {
+            if frame.publisher != peer {
+                inquiry.tells_of_others(peer);
+            }
             let newest = newest.show(&frame);
             self.claims.add_frame(peer, run_of(&frame), frame.sequences());
             if newest {

@@ -51,6 +51,14 @@ impl Default for RingLimits {
     }
 }
 
+impl RingLimits {
+    /// Whether a frame that was sent then, and came at once, would be forgotten by now.
+    #[must_use]
+    pub fn forgets(&self, sent_us: u64, now_us: u64) -> bool {
+        sent_us.saturating_add(self.age_us_max) <= now_us
+    }
+}
+
 /// Recent history of one mesh, in memory.
 #[derive(Debug)]
 pub struct Ring {

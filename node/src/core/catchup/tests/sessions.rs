@@ -183,6 +183,23 @@ fn in_fine_weather_everything_is_as_the_model_says() {
     }
 }
 
+/// Publishers that do not listen hold nothing but what they sent.
+#[test]
+fn members_that_know_nothing_do_not_hide_those_who_do() {
+    for seed in seeds(20) {
+        let mut members: Vec<Member> = (0..9).map(|_| honest(Holding::default())).collect();
+        members.insert((seed % 10) as usize, honest(Holding::all()));
+        let mut world = World::new(seed, members, Holding::default(), FINE);
+        world.give(Input::Begin {
+            session: SESSION,
+            start: Start::All,
+        });
+        world.run(60);
+        let delivered: BTreeSet<At> = world.delivered.iter().copied().collect();
+        assert_eq!(delivered, Holding::all().records(), "seed {seed}");
+    }
+}
+
 #[test]
 fn in_a_storm_nothing_is_lost_in_silence() {
     for seed in seeds(300) {
