@@ -270,6 +270,13 @@ fn weak_keys_sign_nothing() {
 }
 
 #[test]
+fn a_publisher_is_named_as_libp2p_names_it() {
+    let key = libp2p::identity::Keypair::generate_ed25519();
+    let public = key.public().try_into_ed25519().unwrap();
+    assert_eq!(peer_of(&public.to_bytes()), Some(key.public().to_peer_id()));
+}
+
+#[test]
 fn keys_have_one_form() {
     let coordinate = |lowest: u8, highest: u8| {
         let mut key = [0xff; 32];
