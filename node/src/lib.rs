@@ -49,9 +49,9 @@ pub use crate::api::{
     Service, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
 };
 #[cfg(feature = "documents")]
-pub use crate::api::{Document, DocumentError};
+pub use crate::api::{Document, DocumentError, Follower};
 #[cfg(feature = "documents")]
-pub use crate::core::document::{Contents, Edit, EditError, Item, StateHash, Value};
+pub use crate::core::document::{Changes, Contents, Edit, EditError, Item, StateHash, Value};
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
 pub use crate::store::{BlobInfo, BlobLimits, BlobStoreError, DataDirError, IdentityError};

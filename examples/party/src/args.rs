@@ -1,16 +1,21 @@
 //! The command line. Most people never see it: `party` opens a page.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use maille::Multiaddr;
 use shared::MeshArgs;
 
+use crate::plan::ITEMS_MAX;
+
 const EXAMPLES: &str = "Examples:
   party                                  open the page in the browser
   party start --lan                      the same, and for phones on this Wi-Fi
   party demo                             three members on this computer, a page each
   party demo --headless --seconds 20     without pages: a summary
+  party demo --headless --members 30 --items 10000 --photos 2000
+                                         how fast a big group is
   party join p-0123.party --name Ada --bootstrap /ip4/127.0.0.1/tcp/6245/p2p/12D3…
 
 Under `cargo run`, party alone is the demo.
@@ -31,7 +36,7 @@ pub(crate) enum Command {
     Start(StartArgs),
     /// Join a group from the command line, and open its page
     Join(JoinArgs),
-    /// Three members on this computer's loopback, and a helper
+    /// Members on this computer's loopback, three or more, and a helper
     Demo(DemoArgs),
 }
 
@@ -81,7 +86,8 @@ pub(crate) struct JoinArgs {
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, Args)]
+/// Parsed as a command, too: without arguments it is what `cargo run` does.
+#[derive(Debug, Parser)]
 pub(crate) struct DemoArgs {
     /// No pages: members edit by themselves, one of them offline in between; ends with a summary
     #[arg(long)]
@@ -89,10 +95,28 @@ pub(crate) struct DemoArgs {
     /// How long members edit
     #[arg(long, value_name = "N", default_value_t = 10, requires = "headless", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
+    /// How many members there are
+    #[arg(long, value_name = "N", default_value = "3", value_parser = count(3..=100))]
+    pub(crate) members: usize,
+    /// To-dos that are there at the beginning. With --headless and these or photos, how long a page takes to open, and an edit
+    /// to reach everybody, is measured
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count(0..=ITEMS_MAX))]
+    pub(crate) items: usize,
+    /// Photos that are named at the beginning; nobody has them
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count(0..=ITEMS_MAX))]
+    pub(crate) photos: usize,
     /// Only print where the pages are
     #[arg(long)]
     pub(crate) no_browser: bool,
-    /// JSON lines; with --headless the last is {members, converged, edits, photo_verified, lost}
+    /// JSON lines; with --headless the last is {members, converged, edits, photo_verified, lost}, or of a big group {members,
+    /// items, photos, opened_ms, opened_bytes, reached_ms, reached_ms_max, converged}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn count(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| {
+        let count = text.parse().ok().filter(|count| range.contains(count));
+        count.ok_or_else(|| format!("give a number from {} to {}", range.start(), range.end()))
+    }
 }

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or_else(|| {
         // Somebody who builds it wants to see it at work; somebody who has it, to use it.
         match std::env::var_os("CARGO") {
-            Some(_) => Command::Demo(DemoArgs::default()),
+            Some(_) => Command::Demo(DemoArgs::parse_from(["demo"])),
             None => Command::Start(StartArgs::default()),
         }
     });

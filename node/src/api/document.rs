@@ -119,7 +119,7 @@ impl Mesh {
 pub struct Document {
     mesh: Mesh,
     name: TopicName,
-    link: Arc<DocumentLink>,
+    pub(super) link: Arc<DocumentLink>,
 }
 
 impl Document {
@@ -135,7 +135,8 @@ impl Document {
         &self.mesh
     }
 
-    /// All it holds now. Made anew only after a change: it costs what the document is long.
+    /// All it holds now. It costs what changed since this was last asked for, and what the document is long if an earlier
+    /// answer is still held: to follow a large one, use [`follow`](Self::follow).
     #[must_use]
     pub fn contents(&self) -> Arc<Contents> {
         self.link.contents()
@@ -148,7 +149,7 @@ impl Document {
     }
 
     /// The contents now and after changes, by whomever, until the mesh is left. A reader that is slow misses those between.
-    /// Cancel safe.
+    /// [`follow`](Self::follow) tells what changed, and costs less. Cancel safe.
     pub fn changes(&self) -> impl Stream<Item = Arc<Contents>> + Send + Unpin + use<> {
         // Not the link itself, which would keep the document open; nor one that is gone.
         let link = Arc::downgrade(&self.link);

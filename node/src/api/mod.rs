@@ -8,6 +8,8 @@ mod credential;
 mod document;
 mod error;
 mod event;
+#[cfg(feature = "documents")]
+mod follower;
 mod members;
 mod mesh;
 mod node;
@@ -26,6 +28,8 @@ pub use credential::Credential;
 pub use document::{Document, DocumentError};
 pub use error::{PublishError, StreamError};
 pub use event::{Event, MeshEvents, NodeEvents, Received};
+#[cfg(feature = "documents")]
+pub use follower::Follower;
 pub use mesh::{Keep, Keeper, Mesh};
 pub use node::Node;
 #[cfg(feature = "serde")]

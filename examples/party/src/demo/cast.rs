@@ -1,5 +1,6 @@
-//! Who is in the demo: a helper, and three members with folders of their own. Starts and stops them, no more.
+//! Who is in the demo: a helper, and members with folders of their own. Starts and stops them, no more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +20,13 @@ const MEETING: Duration = Duration::from_secs(60);
 pub(crate) struct Cast {
     pub(crate) members: Vec<Member>,
     mesh: MeshName,
-    password: Password,
+    credential: Credential,
     helper: Helper,
     _folder: TempDir,
 }
 
 pub(crate) struct Member {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) app: Arc<App>,
 }
 
@@ -39,28 +40,36 @@ impl Member {
 
 impl Cast {
     /// All of them, once they met.
-    pub(crate) async fn start() -> Result<Self, Failure> {
+    pub(crate) async fn start(members: usize) -> Result<Self, Failure> {
         let helper = Helper::start(&Network::loopback(vec![])).await?;
         let network = Network::loopback(helper.multiaddrs());
         let folder = tempfile::tempdir().map_err(Failure::other)?;
         let mesh = "p-demo.party".parse().map_err(Failure::other)?;
-        let password = Password::generate(&mut rand::rng());
-        let members = NAMES.map(|name| Member {
+        // Stretched once for all.
+        let credential = Credential::password(Password::generate(&mut rand::rng()));
+        let names = NAMES.map(str::to_owned).into_iter();
+        let names = names.chain((NAMES.len() + 1..).map(|number| format!("Member {number}")));
+        let members = names.take(members).map(|name| Member {
+            app: App::new(Home::new(folder.path().join(&name)), network.clone()),
             name,
-            app: App::new(Home::new(folder.path().join(name)), network.clone()),
         });
         let cast = Self {
-            members: members.into(),
+            members: members.collect(),
             mesh,
-            password,
+            credential,
             helper,
             _folder: folder,
         };
-        for place in 0..NAMES.len() {
+        for place in cast.all() {
             cast.come(place).await?;
         }
-        cast.meet(&[0, 1, 2]).await?;
+        cast.meet(&cast.all()).await?;
         Ok(cast)
+    }
+
+    /// The places of all.
+    pub(crate) fn all(&self) -> Vec<usize> {
+        (0..self.members.len()).collect()
     }
 
     /// Waits until these know of each other.
@@ -81,15 +90,28 @@ impl Cast {
         let known = Known {
             mesh: self.mesh.to_string(),
             title: TITLE.to_owned(),
-            name: member.name.to_owned(),
+            name: member.name.clone(),
             ticket: None,
         };
-        let credential = Credential::password(self.password.clone());
         member
             .app
-            .open_directly(self.mesh.clone(), known, credential)
+            .open_directly(self.mesh.clone(), known, self.credential.clone())
             .await
             .map_err(Failure::other)
+    }
+
+    /// Resolves once all members have the same plan.
+    pub(crate) async fn merged(&self) {
+        loop {
+            let groups: Vec<_> = self.members.iter().filter_map(|member| member.group().ok()).collect();
+            let hashes: BTreeSet<_> = groups.iter().map(|group| group.hash()).collect();
+            if hashes.len() == 1 {
+                return;
+            }
+            let changes = groups.iter().map(|group| Box::pin(group.changed()));
+            // A change of any of them.
+            let _ = futures::future::select_all(changes).await;
+        }
     }
 
     pub(crate) async fn end(self) {

@@ -34,7 +34,7 @@ struct Summary {
 }
 
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
-    let cast = Cast::start().await?;
+    let cast = Cast::start(args.members).await?;
     let outcome = tokio::select! {
         outcome = play(&cast, args.seconds) => outcome,
         () = stop::requested() => Err(Failure::Interrupted(String::new())),
@@ -71,23 +71,28 @@ async fn play(cast: &Cast, seconds: u64) -> Result<Summary, Failure> {
     begin(cast).await?;
     let part = Duration::from_secs(seconds) / 4;
     let mut written = Written::default();
-    written.edit(cast, &[0, 1, 2], part).await?;
+    let all = cast.all();
+    let [others @ .., last] = all.as_slice() else {
+        return Err(Failure::Other("a group has members".to_owned()));
+    };
+    written.edit(cast, &all, part).await?;
     let photo = share_photo(cast).await?;
 
-    // Chloé goes on alone, then the others without her.
-    for place in [0, 1] {
-        cast.members[place].app.close().await;
+    // The last goes on alone, then the others without.
+    for place in others {
+        cast.members[*place].app.close().await;
     }
-    written.edit(cast, &[2], part).await?;
-    cast.members[2].app.close().await;
-    cast.come(0).await?;
-    cast.come(1).await?;
-    written.edit(cast, &[0, 1], part).await?;
-    cast.come(2).await?;
-    cast.meet(&[0, 1, 2]).await?;
-    written.edit(cast, &[0, 1, 2], part).await?;
+    written.edit(cast, &[*last], part).await?;
+    cast.members[*last].app.close().await;
+    for place in others {
+        cast.come(*place).await?;
+    }
+    written.edit(cast, others, part).await?;
+    cast.come(*last).await?;
+    cast.meet(&all).await?;
+    written.edit(cast, &all, part).await?;
 
-    let converged = timeout(MERGING, merged(cast)).await.is_ok();
+    let converged = timeout(MERGING, cast.merged()).await.is_ok();
     let mut lost = 0;
     let mut photo_verified = true;
     for member in &cast.members {
@@ -178,18 +183,4 @@ async fn share_photo(cast: &Cast) -> Result<(axum::body::Bytes, String), Failure
         shared.get_or_insert(bytes);
     }
     Ok((shared.unwrap_or_default(), blob))
-}
-
-/// Resolves once all members have the same plan.
-async fn merged(cast: &Cast) {
-    loop {
-        let groups: Vec<_> = cast.members.iter().filter_map(|member| member.group().ok()).collect();
-        let hashes: BTreeSet<_> = groups.iter().map(|group| group.hash()).collect();
-        if hashes.len() == 1 {
-            return;
-        }
-        let changes = groups.iter().map(|group| Box::pin(group.changed()));
-        // A change of any of them.
-        let _ = futures::future::select_all(changes).await;
-    }
 }

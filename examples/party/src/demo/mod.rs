@@ -1,5 +1,6 @@
-//! Three members on this computer's loopback, who know a helper and nobody else: with a page each, or editing by themselves.
+//! Members on this computer's loopback, who know a helper and nobody else: with a page each, or editing by themselves.
 
+mod big;
 mod cast;
 mod headless;
 mod script;
@@ -15,11 +16,16 @@ use crate::start::{LOOPBACK, show};
 use crate::web::{self, Role, Site};
 
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
-    if args.headless {
-        return headless::run(args).await;
+    match args {
+        DemoArgs { headless: false, .. } => {}
+        DemoArgs {
+            items: 0, photos: 0, ..
+        } => return headless::run(args).await,
+        _ => return big::run(args).await,
     }
-    let cast = Cast::start().await?;
+    let cast = Cast::start(args.members).await?;
     script::begin(&cast).await?;
+    script::fill(&cast, args.items, args.photos).await?;
     for (place, member) in cast.members.iter().enumerate() {
         let site = Site::open(&member.app, LOOPBACK, web::new_guard())
             .await

@@ -1,8 +1,9 @@
 //! What members of the demo write: the beginning of a plan, so that the pages are not empty, and edits at random.
 
-use rand::RngExt as _;
+use maille::BlobId;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
 use shared::Failure;
 
 use super::cast::{Cast, TITLE};
@@ -46,17 +47,49 @@ pub(crate) async fn begin(cast: &Cast) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a big group wrote before; in a few edits, as an import would be. Photos are named, and nobody has them.
+pub(crate) async fn fill(cast: &Cast, items: usize, photos: usize) -> Result<(), Failure> {
+    let mut rng = StdRng::from_rng(&mut rand::rng());
+    let mut filled = Vec::new();
+    for number in 0..items {
+        let word = WORDS.choose(&mut rng).copied().unwrap_or_default();
+        let text = format!("{word} {number}");
+        filled.push((List::Todos, fields_of(&[("text", &text), ("done", ""), ("who", "")])));
+    }
+    for number in 0..photos {
+        let [blob, thumb]: [[u8; 16]; 2] = rng.random();
+        let fields = [
+            ("name", &*format!("photo {number}.jpg")),
+            ("by", "Ada"),
+            ("type", "image/jpeg"),
+            ("bytes", "3000000"),
+            ("blob", &BlobId::of(&blob).to_string()),
+            ("thumb", &BlobId::of(&thumb).to_string()),
+            ("width", "4000"),
+            ("height", "3000"),
+            ("added", "2026-07-14T12:00:00Z"),
+        ];
+        filled.push((List::Photos, fields_of(&fields)));
+    }
+    let group = cast.members[0].group()?;
+    group.import(filled).await.map_err(failure)
+}
+
 /// A new item; its id.
 pub(crate) async fn put(group: &Group, list: List, fields: &[(&str, &str)]) -> Result<String, Refusal> {
-    let fields = fields
-        .iter()
-        .map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
     let answer = group.edit(Edit::Put {
         list,
         id: None,
-        fields: fields.collect::<Fields>(),
+        fields: fields_of(fields),
     });
     Ok(answer.await?["id"].as_str().unwrap_or_default().to_owned())
+}
+
+fn fields_of(fields: &[(&str, &str)]) -> Fields {
+    let fields = fields
+        .iter()
+        .map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
+    fields.collect()
 }
 
 /// A to-do of this text at random; its id.

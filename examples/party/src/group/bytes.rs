@@ -99,7 +99,7 @@ impl Group {
     }
 
     fn has_room(&self, list: List) -> Result<(), Refusal> {
-        let count = locked(&self.now).plan.items(list).count();
+        let count = locked(&self.now).plan.count(list);
         let full = crate::plan::Fault::Full;
         if count < ITEMS_MAX {
             Ok(())

@@ -25,6 +25,9 @@ const DOCUMENT: &str = "plan";
 /// After so long it is looked again whether something changed.
 const CHANGE_WAIT: Duration = Duration::from_millis(200);
 
+/// Items that are added in one edit: few enough for the operations that one may have.
+const IMPORT_ITEMS: usize = 300;
+
 /// What it takes to open a group.
 pub(crate) struct Opening {
     pub(crate) mesh: MeshName,
@@ -48,7 +51,7 @@ pub(crate) struct Group {
     /// Edits that can be taken back.
     undoable: AtomicUsize,
     changes: broadcast::Sender<Arc<str>>,
-    follower: Mutex<Option<JoinHandle<()>>>,
+    telling: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Group {
@@ -60,27 +63,27 @@ impl Group {
         let group = Arc::new(Self {
             node,
             mesh,
+            now: Mutex::new(Now::new(document.follow())),
             document,
             home: opening.home,
-            now: Mutex::default(),
             undoable: AtomicUsize::new(0),
             changes: opening.changes,
-            follower: Mutex::default(),
+            telling: Mutex::default(),
             known: Mutex::new(opening.known.clone()),
         });
         if opening.founding {
             group.entitle(&opening.known.title).await?;
         }
         group.refresh();
-        let follower = tokio::spawn(told::follow(Arc::downgrade(&group)));
-        *locked(&group.follower) = Some(follower);
+        let telling = tokio::spawn(told::follow(Arc::downgrade(&group)));
+        *locked(&group.telling) = Some(telling);
         Ok(group)
     }
 
     /// Leaves it, after what is still to be told was.
     pub(crate) async fn close(&self) {
-        if let Some(follower) = locked(&self.follower).take() {
-            follower.abort();
+        if let Some(telling) = locked(&self.telling).take() {
+            telling.abort();
         }
         self.remember();
         self.mesh.clone().leave().await;
@@ -118,7 +121,12 @@ impl Group {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        planned::plan_of(&self.document.contents())
+        self.refresh();
+        locked(&self.now).plan.clone()
+    }
+
+    pub(crate) fn has(&self, list: List, id: &str) -> bool {
+        locked(&self.now).plan.has(list, id)
     }
 
     pub(crate) fn title(&self) -> String {
@@ -191,6 +199,26 @@ impl Group {
         }
         self.undoable.fetch_add(1, Ordering::Relaxed);
         Ok(id)
+    }
+
+    /// Adds many items in as few edits as may be.
+    pub(crate) async fn import(&self, items: Vec<(List, Fields)>) -> Result<(), Refusal> {
+        for piece in items.chunks(IMPORT_ITEMS) {
+            let write = |edit: &mut maille::Edit<'_>| {
+                let place = planned::last_place();
+                for (list, fields) in piece {
+                    let id = planned::new_id();
+                    edit.set(list.name(), &id, "order", place.as_str())?;
+                    for (field, value) in fields {
+                        edit.set(list.name(), &id, field, value.as_str())?;
+                    }
+                }
+                Ok(())
+            };
+            self.document.edit(write).await.map_err(Refusal::failed)?;
+        }
+        self.refresh();
+        Ok(())
     }
 
     async fn splice(&self, splice: Splice, version: u64) -> Result<(), Refusal> {

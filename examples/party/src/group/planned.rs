@@ -1,40 +1,63 @@
 //! The plan as it lies in the shared document: which lists and texts there are, how items are named and ordered.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use maille::{Contents, Value};
+use maille::{Changes, Item, Value};
 use rand::RngExt as _;
 
-use crate::plan::{Fields, Items, List, Plan, Splice, Versions};
+use crate::plan::{Fields, List, Patch, Plan, Splice, Versions};
 
 /// The list with one item, about the group itself.
 pub(crate) const ABOUT: &str = "about";
 /// The shared text.
 pub(crate) const TEXT: &str = "notes";
 
-/// What a page shows of a document. Whatever others wrote into it, only what is expected there is read.
-pub(crate) fn plan_of(contents: &Contents) -> Plan {
-    let text_of = |value: &Value| value.as_text().map(str::to_owned);
-    let items_of = |list: List| {
-        let items = contents.list(list.name()).take(crate::plan::ITEMS_MAX);
-        let items = items.map(|(id, item)| {
-            let known = item
-                .iter()
-                .filter(|(field, _)| *field == "order" || list.fields().contains(&field.as_str()));
-            let fields = known.filter_map(|(field, value)| Some((field.clone(), text_of(value)?)));
-            (id.to_owned(), fields.collect::<Fields>())
-        });
-        (list, items.collect::<Items>())
-    };
-    let about = contents.list(ABOUT).find(|(id, _)| *id == ABOUT);
-    Plan {
-        title: about
-            .and_then(|(_, item)| text_of(item.get("title")?))
-            .unwrap_or_default(),
-        lists: List::ALL.map(items_of).into(),
-        text: contents.text(TEXT).to_owned(),
+/// Brings a plan up to date with what changed in the document; what to tell pages of it, but for the shared text. Whatever
+/// others wrote into the document, only what is expected there is read.
+pub(crate) fn amend(plan: &mut Plan, changes: Changes) -> Patch {
+    let Changes {
+        whole,
+        mut lists,
+        mut texts,
+        ..
+    } = changes;
+    if let Some(text) = texts.remove(TEXT).or_else(|| whole.then(String::new)) {
+        plan.text = text;
     }
+    let mut patch = Patch::default();
+    if let Some(about) = lists
+        .remove(ABOUT)
+        .map(|mut about| about.remove(ABOUT))
+        .or(whole.then_some(None))
+    {
+        let title = about.flatten().and_then(|about| text_of(about.get("title")?));
+        patch.entitle(plan, title.unwrap_or_default());
+    }
+    for list in List::ALL {
+        let mut items: BTreeMap<_, _> = lists.remove(list.name()).unwrap_or_default();
+        if whole {
+            let before = plan.items(list).map(|(id, _)| (id.clone(), None));
+            items = before.chain(items).collect();
+        }
+        for (id, item) in items {
+            patch.item(plan, list, id, item.map(|item| fields_of(list, &item)));
+        }
+    }
+    patch
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    value.as_text().map(str::to_owned)
+}
+
+fn fields_of(list: List, item: &Item) -> Fields {
+    let known = item
+        .iter()
+        .filter(|(field, _)| *field == "order" || list.fields().contains(&field.as_str()));
+    let fields = known.filter_map(|(field, value)| Some((field.clone(), text_of(value)?)));
+    fields.collect()
 }
 
 /// An id that no other member takes.

@@ -1,25 +1,24 @@
 //! What pages are told of a group: its plan, who is there, what is not yet with others. Everything once, then what changes.
 
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::StreamExt;
-use maille::{Contents, Status};
+use maille::{Follower, Status};
 use serde_json::{Value, json};
 
-use super::planned::plan_of;
+use super::planned::amend;
 use super::{Group, locked};
-use crate::plan::{Plan, Versions, patch};
+use crate::plan::{Plan, Versions};
 
 /// How often what nothing announces is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What pages were told so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Now {
-    /// What the plan was read from.
-    contents: Option<Arc<Contents>>,
+    follower: Follower,
     pub(crate) plan: Plan,
     pub(crate) versions: Versions,
     /// Counts what was told.
@@ -28,18 +27,28 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    /// Reads the plan, unless it was read from the same; what changed.
-    fn read(&mut self, contents: Arc<Contents>) -> Value {
-        if self.contents.as_ref().is_some_and(|read| Arc::ptr_eq(read, &contents)) {
+    /// Nothing.
+    pub(crate) fn new(follower: Follower) -> Self {
+        Self {
+            follower,
+            plan: Plan::default(),
+            versions: Versions::default(),
+            version: 0,
+            standing: Value::Null,
+        }
+    }
+
+    /// Brings the plan up to date; what changed.
+    fn catch_up(&mut self) -> Value {
+        let changes = self.follower.look();
+        if changes.is_empty() {
             return json!({});
         }
-        let plan = plan_of(&contents);
-        let mut change = serde_json::to_value(patch(&self.plan, &plan)).unwrap_or_else(|_| json!({}));
-        if self.versions.set(&plan.text) {
-            change["text"] = json!({ "version": self.versions.newest(), "text": plan.text });
+        let patch = amend(&mut self.plan, changes);
+        let mut change = serde_json::to_value(patch).unwrap_or_else(|_| json!({}));
+        if self.versions.set(&self.plan.text) {
+            change["text"] = json!({ "version": self.versions.newest(), "text": self.plan.text });
         }
-        self.plan = plan;
-        self.contents = Some(contents);
         change
     }
 }
@@ -67,7 +76,7 @@ impl Group {
     pub(crate) fn refresh(&self) {
         let standing = self.standing();
         let mut now = locked(&self.now);
-        let mut change = now.read(self.document.contents());
+        let mut change = now.catch_up();
         for (name, value) in standing.as_object().into_iter().flatten() {
             if now.standing.get(name) != Some(value) {
                 change[name] = value.clone();
@@ -110,7 +119,7 @@ impl Group {
 pub(crate) async fn follow(group: Weak<Group>) {
     let Some((mut edits, mut members)) = group
         .upgrade()
-        .map(|group| (group.document.changes(), group.mesh.members_changes()))
+        .map(|group| (group.document.follow(), group.mesh.members_changes()))
     else {
         return;
     };

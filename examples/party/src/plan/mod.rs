@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    patch::patch,
+    patch::Patch,
     splice::{Splice, Versions},
 };
 
@@ -84,6 +84,10 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn items(&self, list: List) -> impl Iterator<Item = (&String, &Fields)> {
         self.lists.get(&list).into_iter().flatten()
+    }
+
+    pub(crate) fn count(&self, list: List) -> usize {
+        self.lists.get(&list).map_or(0, BTreeMap::len)
     }
 
     pub(crate) fn has(&self, list: List, id: &str) -> bool {
@@ -177,7 +181,7 @@ impl Edit {
                     Some(_) => Ok(()),
                     // What has bytes comes with them.
                     None if matches!(list, List::Photos | List::Files) => Err(Fault::NoSuchItem),
-                    None if plan.items(*list).count() >= ITEMS_MAX => Err(Fault::Full),
+                    None if plan.count(*list) >= ITEMS_MAX => Err(Fault::Full),
                     None => Ok(()),
                 }
             }

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use self::error::Refusal;
 pub(crate) use self::guard::{Guard, Role};
+pub(crate) use self::page::FILES;
 use crate::app::App;
 
 /// Nothing from elsewhere is loaded, nothing is run that does not come as a file of its own, and nobody frames the page.

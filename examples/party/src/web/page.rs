@@ -10,7 +10,7 @@ use super::error::Refusal;
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         /// All files of the page, by name.
-        const FILES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../page/", $name)))),*];
+        pub(crate) const FILES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../page/", $name)))),*];
     };
 }
 

@@ -63,6 +63,8 @@ pub struct Extent {
     deletes: bool,
     /// Lists and names of fields that are new in it.
     fields: BTreeSet<(String, String)>,
+    /// What it names of lists and texts, as the library does: new ones among them.
+    roots: BTreeSet<String>,
 }
 
 impl Extent {
@@ -97,6 +99,11 @@ impl Extent {
     /// Lists and names of fields in them that it is the first to use, and maybe others.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(list, field)| (list.as_str(), field.as_str()))
+    }
+
+    /// Lists and texts that it is the first to use, and maybe others, as the library names them.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.roots.iter().map(String::as_str)
     }
 
     /// Whether all items it brings are of this client.
@@ -230,7 +237,7 @@ impl<'a> Walk<'a> {
         }
         // With a neighbour, the parent is the neighbour's.
         if info & (HAS_LEFT | HAS_RIGHT) == 0 {
-            self.parent(info & HAS_KEY != 0, &mut extent.fields)?;
+            self.parent(info & HAS_KEY != 0, extent)?;
         }
         match info & KIND {
             DELETED => self.length(),
@@ -253,7 +260,7 @@ impl<'a> Walk<'a> {
         (length > 0).then_some(length).ok_or(Flaw::Malformed)
     }
 
-    fn parent(&mut self, has_key: bool, fields: &mut BTreeSet<(String, String)>) -> Result<(), Flaw> {
+    fn parent(&mut self, has_key: bool, extent: &mut Extent) -> Result<(), Flaw> {
         if self.number()? != NAMED_PARENT {
             return Err(Flaw::Foreign);
         }
@@ -267,8 +274,11 @@ impl<'a> Walk<'a> {
         if !is_name(name, NAME_BYTES_MAX) {
             return Err(Flaw::Bounds);
         }
+        if !extent.roots.contains(root) {
+            extent.roots.insert(root.to_owned());
+        }
         if let Some(field) = field.filter(|field| !field.is_empty()) {
-            fields.insert((name.to_owned(), field.to_owned()));
+            extent.fields.insert((name.to_owned(), field.to_owned()));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Shared documents: what a document holds (`value`), edits and their undoing (`edit`, `undo`), the replica behind which the
-//! CRDT library stays (`replica`), what may be in an update before the library sees it (`check`), and when which member tells
-//! what (`machine`, `telling`). Not the streams that carry it, and not its files.
+//! CRDT library stays (`replica`), what may be in an update before the library sees it (`check`), what changed since somebody
+//! looked (`touched`, `changes`), and when which member tells what (`machine`, `telling`). Not the streams that carry it, and not its files.
 
+mod changes;
 mod check;
 mod edit;
 mod machine;
@@ -10,6 +11,7 @@ mod replica;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod undo;
 mod value;
 mod vector;
@@ -21,10 +23,12 @@ use libp2p::PeerId;
 pub use maille_proto::DOCUMENT_BYTES_MAX;
 
 pub use self::{
+    changes::Changes,
     check::{Extent, Flaw, check},
     edit::{Edit, EditError},
     machine::{Action, Edited, Input, Machine, OwnUpdate},
     replica::Replica,
+    touched::Reader,
     value::{
         Contents, FIELD_BYTES_MAX, FIELDS_MAX, ITEM_BYTES_MAX, Item, NAME_BYTES_MAX, StateHash, VALUE_BYTES_MAX, Value,
     },

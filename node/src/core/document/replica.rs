@@ -14,8 +14,10 @@ use yrs::{
     TransactionMut, Update,
 };
 
+use super::changes::Changes;
 use super::check::{Extent, Flaw, LIST_PREFIX, SEPARATOR, TEXT_PREFIX, check, split_key};
 use super::edit::{Edit, EditError, Operation};
+use super::touched::{Listening, Reader, Touched};
 use super::undo::{Step, Undo};
 use super::value::{Contents, Item, StateHash, Value};
 use super::vector::Vector;
@@ -38,7 +40,10 @@ pub struct Replica {
     since_bytes: usize,
     undo: Undo,
     redo: Undo,
-    contents: Option<Arc<Contents>>,
+    listening: Listening,
+    /// As they were before `unread` was touched.
+    contents: Arc<Contents>,
+    unread: Touched,
     hash: Option<StateHash>,
 }
 
@@ -66,7 +71,9 @@ impl Replica {
             since_bytes: 0,
             undo: Undo::default(),
             redo: Undo::default(),
-            contents: None,
+            listening: Listening::default(),
+            contents: Arc::default(),
+            unread: Touched::default(),
             hash: None,
         }
     }
@@ -91,10 +98,55 @@ impl Replica {
 
     // ---- reading -------------------------------------------------------------------------------------------------
 
-    /// All it holds. Made once, and again only after a change.
+    /// All it holds. What changed since it was last asked for is read, and no more.
     pub fn contents(&mut self) -> Arc<Contents> {
-        let read = || Arc::new(read_contents(&self.doc));
-        self.contents.get_or_insert_with(read).clone()
+        let touched = std::mem::take(&mut self.unread);
+        if touched.everything {
+            self.contents = Arc::new(read_contents(&self.doc));
+        } else {
+            let changes = self.read(&touched);
+            if !changes.is_empty() {
+                Arc::make_mut(&mut self.contents).apply(changes);
+            }
+        }
+        self.contents.clone()
+    }
+
+    /// The same, without what is known of changes.
+    #[cfg(test)]
+    pub(super) fn read_anew(&self) -> Contents {
+        read_contents(&self.doc)
+    }
+
+    /// Somebody reads from now on, and is at first told everything.
+    pub fn follow(&mut self) -> Reader {
+        self.listening.begin()
+    }
+
+    /// They read no more.
+    pub fn unfollow(&mut self, reader: Reader) {
+        self.listening.end(reader);
+    }
+
+    /// What changed since they last looked.
+    pub fn look(&mut self, reader: Reader) -> Changes {
+        let touched = self.listening.take(reader);
+        if touched.everything {
+            Changes::whole(&self.contents())
+        } else {
+            self.read(&touched)
+        }
+    }
+
+    fn read(&self, touched: &Touched) -> Changes {
+        let mut changes = Changes::default();
+        for (list, item) in &touched.items {
+            let now = self.item(list, item);
+            changes.lists.entry(list.clone()).or_default().insert(item.clone(), now);
+        }
+        let texts = touched.texts.iter().map(|name| (name.clone(), self.text(name)));
+        changes.texts = texts.collect();
+        changes
     }
 
     /// The hash of all it holds. Made once, as the contents.
@@ -182,14 +234,15 @@ impl Replica {
         }
         self.since_bytes += update.len() + UPDATE_OVERHEAD_BYTES;
         self.since.push(update);
-        self.contents = None;
+        let touched = self.listening.applied(&self.doc, extent);
+        self.unread.add(&touched);
         self.hash = None;
     }
 
     /// After a panic nothing is known of the library's own state.
     fn make_anew(&mut self) {
         self.doc = empty(self.client);
-        self.contents = None;
+        self.unread = Touched::everything();
         self.hash = None;
         self.undo.clear();
         self.redo.clear();
@@ -201,6 +254,7 @@ impl Replica {
             let doc = &self.doc;
             let _ = catch_unwind(AssertUnwindSafe(|| apply(doc, update)));
         }
+        self.listening.begin_anew(&self.doc);
     }
 
     // ---- editing -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::core::document::{Action, Contents, Edit, EditError, Machine, StateHash};
+use crate::core::document::{Action, Changes, Contents, Edit, EditError, Machine, Reader, StateHash};
 
 /// Edits that wait for the attendant.
 pub(super) const JOBS_MAX: usize = 256;
@@ -50,6 +50,18 @@ pub(crate) struct DocumentLink {
 impl DocumentLink {
     pub(crate) fn contents(&self) -> Arc<Contents> {
         self.shared.state().machine.contents()
+    }
+
+    pub(crate) fn follow(&self) -> Reader {
+        self.shared.state().machine.follow()
+    }
+
+    pub(crate) fn unfollow(&self, reader: Reader) {
+        self.shared.state().machine.unfollow(reader);
+    }
+
+    pub(crate) fn look(&self, reader: Reader) -> Changes {
+        self.shared.state().machine.look(reader)
     }
 
     pub(crate) fn hash(&self) -> StateHash {

@@ -206,6 +206,7 @@ fn mutated_updates_are_refused_or_applied() {
             Err(_) => unappliable += 1,
         }
         let contents = replica.contents();
+        assert_eq!(*contents, replica.read_anew(), "seed {seed}, mutation {number}");
         assert!(
             contents
                 .texts

@@ -88,6 +88,9 @@ fn script(seed: u64) {
                     .unwrap();
             }
         }
+        if world.rng.random_bool(0.5) {
+            world.look(member);
+        }
         let pause = world.rng.random_range(0..800);
         world.pass(Duration::from_millis(pause));
     }
@@ -103,6 +106,7 @@ fn script(seed: u64) {
     (0..members).for_each(|member| world.tell(member, Input::Missed));
     // Twice the time in which everybody says once what it has.
     world.pass(Duration::from_secs(24 * 60));
+    (0..members).for_each(|member| world.look(member));
     assert!(world.are_equal(), "{SEED_VARIABLE}={seed}: all hold the same");
     for member in &world.members {
         assert_eq!(member.refused, 0, "{SEED_VARIABLE}={seed}");

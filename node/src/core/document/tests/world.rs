@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::core::document::{Action, Input, Machine, OwnUpdate, StateHash};
+use crate::core::document::{Action, Contents, Input, Machine, OwnUpdate, Reader, StateHash};
 
 /// What a member stored, in the order of storing.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ enum Stored {
 pub(super) struct Member {
     pub(super) id: PeerId,
     pub(super) machine: Machine,
+    /// Follows what changes, and what it made of that.
+    reader: Reader,
+    followed: Contents,
     stored: Vec<Stored>,
     pub(super) is_up: bool,
     /// Those of the same side hear each other.
@@ -53,9 +56,11 @@ impl World {
         };
         for _ in 0..members {
             let id = PeerId::random();
-            let machine = world.machine(id);
+            let mut machine = world.machine(id);
             world.members.push(Member {
                 id,
+                reader: machine.follow(),
+                followed: Contents::default(),
                 machine,
                 stored: Vec::new(),
                 is_up: true,
@@ -206,6 +211,7 @@ impl World {
                 Stored::Spread => machine.load_spread(),
             }
         }
+        self.members[member].reader = machine.follow();
         self.members[member].machine = machine;
         self.members[member].is_up = true;
         self.meet();
@@ -214,6 +220,20 @@ impl World {
 
     pub(super) fn hash(&mut self, member: usize) -> StateHash {
         self.members[member].machine.contents().hash()
+    }
+
+    /// A member looks at what changed: with it, it has what the document holds.
+    pub(super) fn look(&mut self, member: usize) {
+        let Member {
+            machine,
+            reader,
+            followed,
+            ..
+        } = &mut self.members[member];
+        followed.apply(machine.look(*reader));
+        assert_eq!(*followed, *machine.contents());
+        assert_eq!(*followed, machine.replica.read_anew());
+        assert!(machine.look(*reader).is_empty());
     }
 
     pub(super) fn are_equal(&mut self) -> bool {
