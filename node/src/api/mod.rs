@@ -8,6 +8,7 @@ mod credential;
 mod document;
 mod error;
 mod event;
+mod leases;
 mod members;
 mod mesh;
 mod node;
@@ -26,6 +27,7 @@ pub use credential::Credential;
 pub use document::{Document, DocumentError};
 pub use error::{PublishError, StreamError};
 pub use event::{Event, MeshEvents, NodeEvents, Received};
+pub use leases::{AcquireError, Lease, Leases, LeasesError};
 pub use mesh::{Keep, Keeper, Mesh};
 pub use node::Node;
 #[cfg(feature = "serde")]

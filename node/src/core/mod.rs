@@ -10,6 +10,7 @@ pub mod catchup;
 #[cfg(feature = "documents")]
 pub mod document;
 pub mod kad_mode;
+pub mod leases;
 pub mod liveness;
 pub mod neighbours;
 mod network;
