@@ -55,6 +55,7 @@ pub use crate::api::{Document, DocumentError};
 pub use crate::core::document::{Contents, Edit, EditError, Item, StateHash, Value};
 pub use crate::core::leases::{Held, Lost, Token};
 pub use crate::core::neighbours::Status;
+pub use crate::core::quorum::{Quorum, Trust, Verdict};
 pub use crate::metrics::Metrics;
 pub use crate::store::{BlobInfo, BlobLimits, BlobStoreError, DataDirError, IdentityError};
 pub use crate::types::{

@@ -24,7 +24,9 @@ async fn members<const N: usize>() -> [Member; N] {
         members.push(member(Over::Memory, &[&helper], MESH, &right).await);
     }
     met(&members, N - 1, SOON).await;
-    members.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for"))
+    members
+        .try_into()
+        .unwrap_or_else(|_| unreachable!("as many as were asked for"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +76,10 @@ async fn a_lease_goes_to_another_when_its_holder_stops() {
     first.node.shutdown().await;
     let stopped = Instant::now();
     let next = within("it is taken over", SOON, at_second.acquire("a")).await.unwrap();
-    eprintln!("taken over {:?} after its holder's node stopped, with leases of {LEASE:?}", stopped.elapsed());
+    eprintln!(
+        "taken over {:?} after its holder's node stopped, with leases of {LEASE:?}",
+        stopped.elapsed()
+    );
     assert!(next.token() > lease.token());
     assert_eq!(within("the first knows", SOON, lease.lost()).await, Lost::Closed);
     assert!(matches!(at_first.acquire("b").await, Err(AcquireError::Closed)));
@@ -86,12 +91,19 @@ async fn who_gives_up_waiting_or_drops_a_lease_frees_the_key() {
     let (at_first, at_second) = (jobs(&first).await, jobs(&second).await);
     let lease = within("it is granted", SOON, at_first.acquire("a")).await.unwrap();
     let mut waiting = Box::pin(at_second.acquire("a"));
-    assert!(tokio::time::timeout(LEASE, &mut waiting).await.is_err(), "held: it is renewed");
+    assert!(
+        tokio::time::timeout(LEASE, &mut waiting).await.is_err(),
+        "held: it is renewed"
+    );
     assert!(matches!(at_second.acquire("a").await, Err(AcquireError::Own)));
     drop(waiting);
     drop(lease);
     let mut changes = at_second.changes();
-    let free = async { while at_second.holder("a").is_some() { changes.next().await; } };
+    let free = async {
+        while at_second.holder("a").is_some() {
+            changes.next().await;
+        }
+    };
     within("all hear that it is free", SOON, free).await;
     drop(within("it can be had", SOON, at_first.acquire("a")).await.unwrap());
 }
@@ -101,7 +113,10 @@ async fn wrong_arguments_are_told() {
     let [alone] = members::<1>().await;
     let name = || "jobs".parse().unwrap();
     for length in [Duration::from_millis(499), Duration::from_secs(61)] {
-        assert!(matches!(alone.mesh.leases(name(), length).await, Err(LeasesError::Length(_))));
+        assert!(matches!(
+            alone.mesh.leases(name(), length).await,
+            Err(LeasesError::Length(_))
+        ));
     }
     let long = "x".repeat(250).parse().unwrap();
     assert!(matches!(alone.mesh.leases(long, LEASE).await, Err(LeasesError::Name)));
@@ -122,7 +137,7 @@ async fn what_is_no_statement_disturbs_nobody() {
     let (at_honest, at_other) = (jobs(&honest).await, jobs(&other).await);
     let topic: Topic<Bytes> = hostile.mesh.topic(".leases/jobs".parse().unwrap());
     let publisher = topic.publisher().await.unwrap();
-    within("it is heard", SOON, publisher.ready(2)).await;
+    within("it is heard", SOON, publisher.ready(2)).await.unwrap();
     let lease = within("it is granted", SOON, at_honest.acquire("a")).await.unwrap();
     for bytes in [vec![], vec![0xff; 300], vec![8, 1], vec![0; 200_000], b"{}".to_vec()] {
         publisher.publish_keyed("a", &Bytes::from(bytes)).await.unwrap();

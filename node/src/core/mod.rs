@@ -16,6 +16,7 @@ pub mod neighbours;
 mod network;
 pub mod presence;
 pub mod providers;
+pub mod quorum;
 pub(crate) mod requests;
 pub mod strangers;
 pub mod stream;

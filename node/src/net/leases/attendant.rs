@@ -87,6 +87,8 @@ impl Attendant {
     /// Attends until the last handle is dropped, or the mesh is left.
     pub(super) async fn attend(mut self) {
         while self.turn().await {}
+        // Who still asks is told that it is over.
+        self.jobs.close();
         self.hear(Input::Leaving);
         // Others wait for the leases to end where it does not leave in time.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, self.leave()).await;
