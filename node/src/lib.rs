@@ -40,19 +40,22 @@ pub use libp2p::{Multiaddr, PeerId};
 
 #[cfg(feature = "serde")]
 pub use crate::api::Json;
+pub use crate::api::{
+    AcquireError, Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, JoinError, Keep, KeepError,
+    Keeper, Lease, Leases, LeasesError, MemberInfo, Members, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent,
+    NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt, Received, Refusal, Request,
+    RequestError, Serve, ServeError, Service, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError,
+    Subscriber, Topic, TopicInfo,
+};
 #[cfg(feature = "test-util")]
 pub use crate::api::{ByteStream, Cable};
-pub use crate::api::{
-    Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, JoinError, Keep, KeepError, Keeper,
-    MemberInfo, Members, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError,
-    PublishError, Publisher, PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError,
-    Service, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
-};
 #[cfg(feature = "documents")]
 pub use crate::api::{Document, DocumentError, Follower};
 #[cfg(feature = "documents")]
 pub use crate::core::document::{Changes, Contents, Edit, EditError, Item, StateHash, Value};
+pub use crate::core::leases::{Held, Lost, Token};
 pub use crate::core::neighbours::Status;
+pub use crate::core::quorum::{Quorum, Trust, Verdict};
 pub use crate::metrics::Metrics;
 pub use crate::store::{BlobInfo, BlobLimits, BlobStoreError, DataDirError, IdentityError};
 pub use crate::types::{

@@ -86,6 +86,13 @@ pub const DOCUMENT_PARTS_MAX: u32 = 96;
 /// A shared document as one update.
 pub const DOCUMENT_BYTES_MAX: usize = 16_777_216;
 
+/// One record of a lease group.
+pub const LEASE_RECORD_BYTES_MAX: usize = 65_536;
+/// Keys that one member claims in one lease group.
+pub const LEASE_CLAIMS_MAX: usize = 256;
+/// A key of a lease group.
+pub const LEASE_KEY_BYTES_MAX: usize = 128;
+
 /// Version of the ticket's text form.
 pub const TICKET_VERSION: u8 = 1;
 /// A ticket before bech32m: its version byte and its message.

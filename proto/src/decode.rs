@@ -6,7 +6,7 @@ use prost::Message as _;
 use crate::{
     DecodeError, admission, blobs,
     bounds::*,
-    catchup, control, document, frame, peers, requests,
+    catchup, control, document, frame, leases, peers, requests,
     tables::*,
     ticket,
     wire::{Fields, Rule, check},
@@ -123,6 +123,15 @@ pub fn decode_document(bytes: &[u8]) -> Result<document::Record, DecodeError> {
     }
     let record: document::DocumentRecord = decode_canonical(WHAT, bytes, RECORD_BYTES_MAX, DOCUMENT_RECORD)?;
     record.record.ok_or(DecodeError::NotOneMessage { what: WHAT, count: 0 })
+}
+
+/// One record of a lease group.
+///
+/// # Errors
+/// When it is longer than [`LEASE_RECORD_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not
+/// canonical.
+pub fn decode_lease(bytes: &[u8]) -> Result<leases::LeaseRecord, DecodeError> {
+    decode_canonical("a lease record", bytes, LEASE_RECORD_BYTES_MAX, LEASE_RECORD)
 }
 
 /// The message of a ticket: what follows the version byte.

@@ -23,7 +23,7 @@ pub use crate::{
     decode::{
         decode_admission, decode_announcement, decode_blob_answer, decode_blob_request, decode_catchup_answer,
         decode_catchup_request, decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction,
-        decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome,
+        decode_lease, decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome,
     },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
@@ -61,6 +61,11 @@ pub mod frame {
     pub use crate::generated::frame::v1::*;
 }
 
+/// What travels on the topic of a lease group: `leases.proto`.
+pub mod leases {
+    pub use crate::generated::leases::v1::*;
+}
+
 /// The peer cache, a file of this machine: `peers.proto`.
 pub mod peers {
     pub use crate::generated::peers::v1::*;
@@ -86,6 +91,12 @@ pub fn encode_admission(message: admission::Message) -> Vec<u8> {
 #[must_use]
 pub fn encode_control(message: control::Message) -> Vec<u8> {
     prost::Message::encode_to_vec(&control::ControlFrame { message: Some(message) })
+}
+
+/// The bytes of one record of a lease group.
+#[must_use]
+pub fn encode_lease(record: &leases::LeaseRecord) -> Vec<u8> {
+    prost::Message::encode_to_vec(record)
 }
 
 /// The bytes of one record of a shared document.

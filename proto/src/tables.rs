@@ -244,6 +244,12 @@ pub(crate) const DOCUMENT_RECORD: &[Rule] = &[
     ),
 ];
 
+const LEASE_CLAIM: &[Rule] = &[Rule::bytes(1, "claim.key", 1, LEASE_KEY_BYTES_MAX).required()];
+pub(crate) const LEASE_RECORD: &[Rule] = &[
+    Rule::message(4, "lease.claims", LEASE_CLAIM).up_to(LEASE_CLAIMS_MAX),
+    Rule::message(5, "lease.ended", LEASE_CLAIM),
+];
+
 pub(crate) const BLOB_REQUEST: &[Rule] = &[
     exactly(1, "request.blob", HASH_BYTES),
     Rule::message(2, "have", &[]),

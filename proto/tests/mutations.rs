@@ -10,9 +10,9 @@ use std::{env, fmt::Debug};
 use maille_proto::{
     DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, blobs, catchup::AnswerKind, decode_admission,
     decode_announcement, decode_blob_answer, decode_blob_request, decode_catchup_answer, decode_catchup_request,
-    decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction, decode_peer_cache,
-    decode_request_call, decode_request_reply, decode_ticket, decode_welcome, document, encode_admission,
-    encode_control, encode_document, read_length, with_length,
+    decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction, decode_lease,
+    decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome, document,
+    encode_admission, encode_control, encode_document, encode_lease, leases, read_length, with_length,
 };
 use prost::Message;
 
@@ -111,6 +111,33 @@ fn mutated_inputs_are_refused_or_valid() {
             document::Record::State(state) => assert!((1..=196_608).contains(&state.bytes.len())),
         }
     });
+    let claim = |key: &[u8], number| leases::Claim {
+        key: key.to_vec(),
+        number,
+    };
+    let lease = leases::LeaseRecord {
+        lease_ms: 5_000,
+        offers: true,
+        leaves: false,
+        claims: vec![claim(b"a", 1), claim(&[b'b'; 128], u64::MAX)],
+        ended: Some(claim(b"c", 300)),
+    };
+    run.decoder(
+        "lease record",
+        &[encode_lease(&lease)],
+        decode_lease,
+        |record, bytes| {
+            assert_eq!(encode_lease(&record), bytes);
+            assert!(record.claims.len() <= 256);
+            assert!(
+                record
+                    .claims
+                    .iter()
+                    .chain(&record.ended)
+                    .all(|claim| (1..=128).contains(&claim.key.len()))
+            );
+        },
+    );
     let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
     run.decoder(
         "length",

@@ -10,6 +10,7 @@ mod error;
 mod event;
 #[cfg(feature = "documents")]
 mod follower;
+mod leases;
 mod members;
 mod mesh;
 mod node;
@@ -30,6 +31,7 @@ pub use error::{PublishError, StreamError};
 pub use event::{Event, MeshEvents, NodeEvents, Received};
 #[cfg(feature = "documents")]
 pub use follower::Follower;
+pub use leases::{AcquireError, Lease, Leases, LeasesError};
 pub use mesh::{Keep, Keeper, Mesh};
 pub use node::Node;
 #[cfg(feature = "serde")]

@@ -10,11 +10,13 @@ pub mod catchup;
 #[cfg(feature = "documents")]
 pub mod document;
 pub mod kad_mode;
+pub mod leases;
 pub mod liveness;
 pub mod neighbours;
 mod network;
 pub mod presence;
 pub mod providers;
+pub mod quorum;
 pub(crate) mod requests;
 pub mod strangers;
 pub mod stream;

@@ -137,6 +137,7 @@ impl Task {
             events: events.clone(),
             #[cfg(feature = "documents")]
             documents: super::document::Documents::default(),
+            leases: super::leases::Groups::default(),
             blobs: blobs.store(),
         });
         let mesh = MeshState {

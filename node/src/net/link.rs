@@ -128,6 +128,7 @@ pub(crate) struct MeshLink {
     pub(crate) services: Arc<Services>,
     #[cfg(feature = "documents")]
     pub(super) documents: super::document::Documents,
+    pub(super) leases: super::leases::Groups,
     pub(crate) blobs: Arc<BlobStore>,
 }
 
