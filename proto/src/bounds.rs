@@ -86,6 +86,21 @@ pub const DOCUMENT_PARTS_MAX: u32 = 96;
 /// A shared document as one update.
 pub const DOCUMENT_BYTES_MAX: usize = 16_777_216;
 
+/// Players of a lockstep session.
+pub const LOCKSTEP_PLAYERS_MAX: usize = 8;
+/// What one player does in one tick of a lockstep session.
+pub const LOCKSTEP_INPUT_BYTES_MAX: usize = 64;
+/// Moves that one record repeats.
+pub const LOCKSTEP_MOVES_MAX: usize = 256;
+/// Moves of one seat that are told for it.
+pub const LOCKSTEP_SPAN_MAX: usize = 128;
+/// Hashes in one record.
+pub const LOCKSTEP_HASHES_MAX: usize = 16;
+/// An application's state.
+pub const LOCKSTEP_STATE_BYTES_MAX: usize = 983_040;
+/// A snapshot: an answer to a request.
+pub const LOCKSTEP_SNAPSHOT_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX;
+
 /// Version of the ticket's text form.
 pub const TICKET_VERSION: u8 = 1;
 /// A ticket before bech32m: its version byte and its message.

@@ -6,7 +6,7 @@ use prost::Message as _;
 use crate::{
     DecodeError, admission, blobs,
     bounds::*,
-    catchup, control, document, frame, peers, requests,
+    catchup, control, document, frame, lockstep, peers, requests,
     tables::*,
     ticket,
     wire::{Fields, Rule, check},
@@ -123,6 +123,24 @@ pub fn decode_document(bytes: &[u8]) -> Result<document::Record, DecodeError> {
     }
     let record: document::DocumentRecord = decode_canonical(WHAT, bytes, RECORD_BYTES_MAX, DOCUMENT_RECORD)?;
     record.record.ok_or(DecodeError::NotOneMessage { what: WHAT, count: 0 })
+}
+
+/// One record of a lockstep session.
+///
+/// # Errors
+/// When it is longer than [`RECORD_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not canonical.
+pub fn decode_lockstep_record(bytes: &[u8]) -> Result<lockstep::LockstepRecord, DecodeError> {
+    decode_canonical("a lockstep record", bytes, RECORD_BYTES_MAX, LOCKSTEP_RECORD)
+}
+
+/// The state of a lockstep session.
+///
+/// # Errors
+/// When it is longer than [`LOCKSTEP_SNAPSHOT_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not
+/// canonical.
+pub fn decode_lockstep_snapshot(bytes: &[u8]) -> Result<lockstep::LockstepSnapshot, DecodeError> {
+    let bytes_max = LOCKSTEP_SNAPSHOT_BYTES_MAX;
+    decode_canonical("a lockstep snapshot", bytes, bytes_max, LOCKSTEP_SNAPSHOT)
 }
 
 /// The message of a ticket: what follows the version byte.

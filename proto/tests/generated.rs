@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// The packages are `maille.<name>.v1`, and their files `<name>.proto`.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "admission",
     "blobs",
     "catchup",
     "control",
     "document",
     "frame",
+    "lockstep",
     "peers",
     "requests",
     "ticket",

@@ -11,6 +11,7 @@ pub mod catchup;
 pub mod document;
 pub mod kad_mode;
 pub mod liveness;
+pub mod lockstep;
 pub mod neighbours;
 mod network;
 pub mod presence;

@@ -20,6 +20,9 @@ pub mod document {
 pub mod frame {
     pub mod v1;
 }
+pub mod lockstep {
+    pub mod v1;
+}
 pub mod peers {
     pub mod v1;
 }
