@@ -43,15 +43,17 @@ pub use crate::api::Json;
 #[cfg(feature = "test-util")]
 pub use crate::api::{ByteStream, Cable};
 pub use crate::api::{
-    Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, JoinError, Keep, KeepError, Keeper,
-    MemberInfo, Members, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError,
-    PublishError, Publisher, PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError,
-    Service, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
+    Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, InputError, JoinError, Keep, KeepError,
+    Keeper, Lockstep, LockstepError, LockstepEvent, LockstepOptions, MemberInfo, Members, Mesh, MeshEvent, MeshEvents,
+    Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt,
+    Received, Refusal, Request, RequestError, Serve, ServeError, Service, ShareError, SnapshotWanted, SpawnError,
+    StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic, TopicInfo,
 };
 #[cfg(feature = "documents")]
 pub use crate::api::{Document, DocumentError};
 #[cfg(feature = "documents")]
 pub use crate::core::document::{Contents, Edit, EditError, Item, StateHash, Value};
+pub use crate::core::lockstep::{Out as LockstepOut, Role as LockstepRole, Step};
 pub use crate::core::neighbours::Status;
 pub use crate::metrics::Metrics;
 pub use crate::store::{BlobInfo, BlobLimits, BlobStoreError, DataDirError, IdentityError};

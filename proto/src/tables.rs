@@ -249,8 +249,7 @@ const LOCKSTEP_MOVE: &[Rule] = &[
     Rule::message(2, "move.admits", &[]),
 ];
 const LOCKSTEP_MOVES: &[Rule] = &[Rule::message(3, "moves.moves", LOCKSTEP_MOVE).up_to(LOCKSTEP_SPAN_MAX)];
-const LOCKSTEP_CHANGE: &[Rule] =
-    &[Rule::message(2, "change.dropped", LOCKSTEP_MOVES).up_to(LOCKSTEP_PLAYERS_MAX - 1)];
+const LOCKSTEP_CHANGE: &[Rule] = &[Rule::message(2, "change.dropped", LOCKSTEP_MOVES).up_to(LOCKSTEP_PLAYERS_MAX - 1)];
 pub(crate) const LOCKSTEP_RECORD: &[Rule] = &[
     Rule::message(7, "lockstep_record.moves", LOCKSTEP_MOVE).up_to(LOCKSTEP_MOVES_MAX),
     Rule::fixed64(8, "lockstep_record.held", LOCKSTEP_PLAYERS_MAX),

@@ -6,6 +6,7 @@ mod documents;
 mod groups;
 mod handles;
 mod history;
+mod lockstep;
 mod newcomers;
 mod open_meshes;
 mod partition;

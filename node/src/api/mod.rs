@@ -8,6 +8,7 @@ mod credential;
 mod document;
 mod error;
 mod event;
+mod lockstep;
 mod members;
 mod mesh;
 mod node;
@@ -26,6 +27,7 @@ pub use credential::Credential;
 pub use document::{Document, DocumentError};
 pub use error::{PublishError, StreamError};
 pub use event::{Event, MeshEvents, NodeEvents, Received};
+pub use lockstep::{InputError, Lockstep, LockstepOptions};
 pub use mesh::{Keep, Keeper, Mesh};
 pub use node::Node;
 #[cfg(feature = "serde")]
@@ -40,6 +42,6 @@ pub use topic::Topic;
 #[cfg(feature = "test-util")]
 pub use crate::net::{ByteStream, Cable};
 pub use crate::net::{
-    JoinError, KeepError, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError,
-    TopicInfo,
+    JoinError, KeepError, LockstepError, LockstepEvent, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo,
+    SnapshotWanted, SpawnError, SubscribeError, TopicInfo,
 };

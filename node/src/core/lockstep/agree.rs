@@ -36,7 +36,10 @@ impl Machine {
 
     fn cheats(&self) -> Seats {
         let cheats = |seat: &usize| self.seats[*seat].cheats && self.seats[*seat].gone.is_none();
-        each(self.present).filter(cheats).map(only).fold(0, |all, one| all | one)
+        each(self.present)
+            .filter(cheats)
+            .map(only)
+            .fold(0, |all, one| all | one)
     }
 
     /// Whom this node would go on without.
@@ -55,7 +58,9 @@ impl Machine {
             return Vec::new();
         }
         let first = self.report_from();
-        each(self.others()).map(|seat| self.seats[seat].span(seat, first)).collect()
+        each(self.others())
+            .map(|seat| self.seats[seat].span(seat, first))
+            .collect()
     }
 
     fn report_from(&self) -> u32 {
@@ -65,7 +70,11 @@ impl Machine {
     }
 
     pub(super) fn agree_deadline(&self) -> Option<Instant> {
-        let gathered = self.ballots.promised_at.filter(|_| self.is_proposing()).map(|at| at + GATHER);
+        let gathered = self
+            .ballots
+            .promised_at
+            .filter(|_| self.is_proposing())
+            .map(|at| at + GATHER);
         [self.ballots.propose_at, gathered].into_iter().flatten().min()
     }
 
@@ -76,7 +85,10 @@ impl Machine {
 
     /// Proposes, if it is time.
     pub(super) fn agree(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let Some(me) = self.me.filter(|me| self.playing && !self.ended && has(self.voters, *me)) else {
+        let Some(me) = self
+            .me
+            .filter(|me| self.playing && !self.ended && has(self.voters, *me))
+        else {
             return;
         };
         let suspects = self.suspects(now);
@@ -93,7 +105,10 @@ impl Machine {
             return;
         }
         // Who proposed last is given its time.
-        let other = self.ballots.promised_at.filter(|_| self.ballots.promised % SEATS != number(me));
+        let other = self
+            .ballots
+            .promised_at
+            .filter(|_| self.ballots.promised % SEATS != number(me));
         if let Some(given) = other.map(|at| at + ROUND + STAGGER * rank).filter(|given| *given > now) {
             self.ballots.propose_at = Some(given);
             return;
@@ -115,7 +130,10 @@ impl Machine {
             *seat == me || said.is_some_and(|said| (said.view, said.promised) == (self.view, ballot))
         };
         let cheats = self.cheats();
-        let promised = each(self.present & !cheats).filter(has_promised).map(only).fold(0, |all, one| all | one);
+        let promised = each(self.present & !cheats)
+            .filter(has_promised)
+            .map(only)
+            .fold(0, |all, one| all | one);
         let lively = each(self.present & !cheats).filter(|seat| self.heard_lately(*seat, now));
         let waited_for = lively.map(only).fold(0, |all, one| all | one) & !promised;
         let waits = waited_for != 0 && self.ballots.promised_at.is_some_and(|at| now < at + GATHER);
@@ -125,7 +143,9 @@ impl Machine {
         let own = (self.ballots.accepted, self.ballots.proposal.as_ref());
         let theirs = each(promised).filter_map(|seat| self.seats[seat].said.as_ref());
         let accepted = theirs.map(|said| (said.accepted, said.proposal.as_ref())).chain([own]);
-        let newest = accepted.filter(|(ballot, _)| *ballot > 0).max_by_key(|(ballot, _)| *ballot);
+        let newest = accepted
+            .filter(|(ballot, _)| *ballot > 0)
+            .max_by_key(|(ballot, _)| *ballot);
         let change = newest.and_then(|(_, proposal)| proposal.cloned());
         if let Some(change) = change.or_else(|| self.change(promised)) {
             self.ballots.accepted = ballot;
@@ -264,7 +284,9 @@ impl Machine {
         });
         let votes: Vec<(usize, u32, &Change)> = theirs.chain(own).collect();
         let decided = votes.iter().find(|(_, ballot, change)| {
-            let same = votes.iter().filter(|(_, b, c)| (b == ballot || *b == u32::MAX) && c == change);
+            let same = votes
+                .iter()
+                .filter(|(_, b, c)| (b == ballot || *b == u32::MAX) && c == change);
             self.is_quorum(same.map(|(seat, ..)| only(*seat)).fold(0, |all, one| all | one))
         });
         if let Some((_, _, change)) = decided {

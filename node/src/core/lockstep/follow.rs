@@ -101,7 +101,11 @@ impl Machine {
 
     /// Nothing if it makes no sense, or is older than what was executed here.
     fn restore(&mut self, snapshot: LockstepSnapshot, now: Instant) -> Option<()> {
-        let set = |seats: u32| Seats::try_from(seats).ok().filter(|seats| each(*seats).all(|seat| seat < self.seats.len()));
+        let set = |seats: u32| {
+            Seats::try_from(seats)
+                .ok()
+                .filter(|seats| each(*seats).all(|seat| seat < self.seats.len()))
+        };
         let (voters, present) = (set(snapshot.voters)?, set(snapshot.present)?);
         let makes_sense = snapshot.session == self.config.session
             && snapshot.seats.len() == self.seats.len()
@@ -118,7 +122,15 @@ impl Machine {
             seat.gone = Some(known.gone).filter(|gone| *gone > 0);
             let first = executed.saturating_add(1).max(seat.from);
             let moves = known.moves.into_iter().zip(first..);
-            let made = |(did, tick)| (tick, Made { did, place: Place::default() });
+            let made = |(did, tick)| {
+                (
+                    tick,
+                    Made {
+                        did,
+                        place: Place::default(),
+                    },
+                )
+            };
             seat.moves = moves.map(made).collect();
             (seat.said, seat.said_at) = (None, None);
             seat.hashes.clear();

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::seat::{Made, Seat, Seats, each, has, only};
 use super::{
     Action, BURST_MAX, Config, DELAY_MAX, HASHES_KEPT, Input, LEAD, LEAD_MAX, LOCKSTEP_INPUT_BYTES_MAX, Out,
-    PENDING_MAX, Place, RESEND, Role, START_WAIT, STAGGER, SUSPECT_AFTER, Step,
+    PENDING_MAX, Place, RESEND, Role, STAGGER, START_WAIT, SUSPECT_AFTER, Step,
 };
 
 /// One session on one node.
@@ -209,7 +209,11 @@ impl Machine {
             let (moves, hashes) = (Vec::new(), Vec::new());
             let known = &mut self.seats[seat];
             known.said_at = Some(place);
-            known.said = Some(LockstepRecord { moves, hashes, ..record });
+            known.said = Some(LockstepRecord {
+                moves,
+                hashes,
+                ..record
+            });
             self.consider(seat, now, out);
         }
     }
@@ -265,7 +269,9 @@ impl Machine {
 
     fn on_hashes(&mut self, seat: usize, record: &LockstepRecord, out: &mut Vec<Action>) {
         // Before the first hash there is none.
-        let before = record.hashed.checked_sub(u32::try_from(record.hashes.len()).unwrap_or(u32::MAX));
+        let before = record
+            .hashed
+            .checked_sub(u32::try_from(record.hashes.len()).unwrap_or(u32::MAX));
         let Some(before) = before else { return };
         let near = self.executed.saturating_sub(HASHES_KEPT as u32 / 2)..=self.executed.saturating_add(2 * DELAY_MAX);
         for (hash, tick) in record.hashes.iter().zip(before + 1..) {
@@ -307,7 +313,10 @@ impl Machine {
     pub(super) fn missing(&self) -> Seats {
         let tick = self.executed + 1;
         let lacks = |seat: &usize| self.seats[*seat].did(tick).is_none();
-        each(self.movers(tick)).filter(lacks).map(only).fold(0, |all, one| all | one)
+        each(self.movers(tick))
+            .filter(lacks)
+            .map(only)
+            .fold(0, |all, one| all | one)
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -335,7 +344,9 @@ impl Machine {
     /// When those whose moves are missing are no more waited for.
     pub(super) fn suspicion_at(&self) -> Option<Instant> {
         let patience = if self.executed == 0 { START_WAIT } else { SUSPECT_AFTER };
-        self.blocked_at.map(|since| since + patience).filter(|_| !self.waiting_told)
+        self.blocked_at
+            .map(|since| since + patience)
+            .filter(|_| !self.waiting_told)
     }
 
     fn tell_waiting(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -364,7 +375,12 @@ impl Machine {
         }
         self.seats.iter_mut().for_each(|seat| seat.forget(tick));
         (self.blocked_at, self.waiting_told) = (None, false);
-        let ahead = |seat: usize| self.seats[seat].said.as_ref().is_some_and(|said| said.executed >= tick + 2);
+        let ahead = |seat: usize| {
+            self.seats[seat]
+                .said
+                .as_ref()
+                .is_some_and(|said| said.executed >= tick + 2)
+        };
         let behind = self.others() != 0 && each(self.others()).all(ahead);
         self.pace.executed(behind, now);
         let name = |(seat, did): (usize, Move)| (self.config.players[seat], Bytes::from(did.input));

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::PeerId;
-pub use maille_proto::{LOCKSTEP_INPUT_BYTES_MAX, LOCKSTEP_PLAYERS_MAX, LOCKSTEP_STATE_BYTES_MAX};
 use maille_proto::lockstep::LockstepSnapshot;
+pub use maille_proto::{LOCKSTEP_INPUT_BYTES_MAX, LOCKSTEP_PLAYERS_MAX, LOCKSTEP_STATE_BYTES_MAX};
 
 pub use self::machine::Machine;
 

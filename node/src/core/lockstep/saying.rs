@@ -34,7 +34,12 @@ impl Machine {
         self.sent_at = Some(now);
         // While ticks are executed, each is a reason to speak.
         let waits = self.blocked_at.is_some() || self.executed == 0;
-        self.send_at = now + if waits { RESEND } else { RESEND.max(self.config.tick * 2) };
+        self.send_at = now
+            + if waits {
+                RESEND
+            } else {
+                RESEND.max(self.config.tick * 2)
+            };
         out.push(Action::Send(record.encode_to_vec().into()));
     }
 
@@ -69,7 +74,11 @@ impl Machine {
             accepted: self.ballots.accepted,
             proposal,
             report: self.report(),
-            last: self.last.as_ref().filter(|(_, until)| self.executed <= *until).map(|(change, _)| change.clone()),
+            last: self
+                .last
+                .as_ref()
+                .filter(|(_, until)| self.executed <= *until)
+                .map(|(change, _)| change.clone()),
         }
     }
 }

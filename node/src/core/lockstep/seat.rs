@@ -64,7 +64,9 @@ impl Seat {
     pub(super) fn held(&self, executed: u32) -> u32 {
         let begin = executed.max(self.from.saturating_sub(1));
         let range = self.moves.range(begin.saturating_add(1)..);
-        let gapless = range.zip(begin.saturating_add(1)..).take_while(|((tick, _), expected)| *tick == expected);
+        let gapless = range
+            .zip(begin.saturating_add(1)..)
+            .take_while(|((tick, _), expected)| *tick == expected);
         begin.saturating_add(u32::try_from(gapless.count()).unwrap_or(0))
     }
 
@@ -79,7 +81,9 @@ impl Seat {
 
     /// Takes a move. If there is another one for this tick already, where that was said.
     pub(super) fn take(&mut self, tick: u32, did: Move, place: Place, executed: u32) -> Result<(), Place> {
-        if tick < self.from || !(executed.saturating_sub(BEHIND_MAX) < tick && tick <= executed.saturating_add(AHEAD_MAX)) {
+        if tick < self.from
+            || !(executed.saturating_sub(BEHIND_MAX) < tick && tick <= executed.saturating_add(AHEAD_MAX))
+        {
             return Ok(());
         }
         match self.moves.get(&tick) {
@@ -104,7 +108,11 @@ impl Seat {
 
     /// Its moves from a tick on, without gaps.
     pub(super) fn moves_from(&self, first: u32, count_max: usize) -> Vec<Move> {
-        let gapless = self.moves.range(first..).zip(first..).take_while(|((tick, _), expected)| *tick == expected);
+        let gapless = self
+            .moves
+            .range(first..)
+            .zip(first..)
+            .take_while(|((tick, _), expected)| *tick == expected);
         gapless.map(|((_, made), _)| made.did.clone()).take(count_max).collect()
     }
 

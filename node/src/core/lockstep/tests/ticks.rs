@@ -26,7 +26,11 @@ fn four_players_have_the_same_state_after_every_tick() {
     for seed in 0..seeds {
         let mut world = World::new(seed, 4, ROUGH);
         let done = |world: &World| (0..4).all(|node| world.executed(node) >= ticks);
-        assert!(world.run(TICK * ticks * 3, done), "seed {seed}: {:?}", [0, 1, 2, 3].map(|node| world.executed(node)));
+        assert!(
+            world.run(TICK * ticks * 3, done),
+            "seed {seed}: {:?}",
+            [0, 1, 2, 3].map(|node| world.executed(node))
+        );
         assert!(world.agree(&[0, 1, 2, 3]) >= 6 * ticks as usize - 1_000, "seed {seed}");
         for node in &world.nodes {
             let bad = |event: &&(_, Action)| !matches!(event.1, Action::Delay(_));
@@ -52,7 +56,10 @@ fn others_go_on_when_players_are_killed() {
     for seed in 0..seeds().0.min(20) * 4 {
         let hardship = if seed % 2 == 0 { ROUGH } else { CALM };
         let mut world = World::new(seed, 5, hardship);
-        assert!(world.run(20 * SECOND, |world| (0..5).all(|node| world.executed(node) > 100)), "seed {seed}");
+        assert!(
+            world.run(20 * SECOND, |world| (0..5).all(|node| world.executed(node) > 100)),
+            "seed {seed}"
+        );
         let mut left = vec![0, 1, 2, 3, 4];
         // One, or two at once; then one more.
         let first = (seed % 5) as usize;
@@ -66,17 +73,29 @@ fn others_go_on_when_players_are_killed() {
             let lowest = *left.iter().min().unwrap();
             let had = left.len() + killed.len();
             let may = left.len() * 2 > had || (left.len() * 2 == had && killed.iter().all(|node| *node > lowest));
-            let goes_on = world.run(at + 10 * SECOND, |world| left.iter().all(|node| world.executed(*node) > before + 40));
+            let goes_on = world.run(at + 10 * SECOND, |world| {
+                left.iter().all(|node| world.executed(*node) > before + 40)
+            });
             assert_eq!(goes_on, may, "seed {seed}: {killed:?} of {had}");
             if !may {
                 break;
             }
-            let again = world.nodes[left[0]].steps.iter().rev().find(|(_, step)| !step.left.is_empty()).unwrap().0;
+            let again = world.nodes[left[0]]
+                .steps
+                .iter()
+                .rev()
+                .find(|(_, step)| !step.left.is_empty())
+                .unwrap()
+                .0;
             slowest = slowest.max(again - world.begun - at);
             for node in &killed {
                 let name = world.name(*node);
                 for other in &left {
-                    let left: Vec<_> = world.nodes[*other].steps.iter().filter(|(_, step)| step.left.contains(&name)).collect();
+                    let left: Vec<_> = world.nodes[*other]
+                        .steps
+                        .iter()
+                        .filter(|(_, step)| step.left.contains(&name))
+                        .collect();
                     assert_eq!(left.len(), 1, "seed {seed}");
                 }
             }
@@ -96,15 +115,27 @@ fn a_side_of_more_than_half_goes_on_and_the_other_ends_when_they_meet() {
         let at = world.elapsed();
         (0..2).for_each(|node| world.nodes[node].side = 1);
         let goes_on = world.run(at + 5 * SECOND, |world| (2..5).all(|node| world.executed(node) > 200));
-        assert!(goes_on || world.run(at + 10 * SECOND, |world| (2..5).all(|node| world.executed(node) > 200)), "seed {seed}");
-        assert!((0..2).all(|node| world.executed(node) < 200 && !world.is_out(node, Out::Dropped)), "seed {seed}");
+        assert!(
+            goes_on || world.run(at + 10 * SECOND, |world| (2..5).all(|node| world.executed(node) > 200)),
+            "seed {seed}"
+        );
+        assert!(
+            (0..2).all(|node| world.executed(node) < 200 && !world.is_out(node, Out::Dropped)),
+            "seed {seed}"
+        );
         assert!((0..2).all(|node| {
             let events = &world.nodes[node].events;
-            events.iter().any(|(_, event)| matches!(event, Action::Waiting { players, .. } if !players.is_empty()))
+            events
+                .iter()
+                .any(|(_, event)| matches!(event, Action::Waiting { players, .. } if !players.is_empty()))
         }));
         (0..2).for_each(|node| world.nodes[node].side = 0);
         let at = world.elapsed();
-        assert!(world.run(at + 3 * SECOND, |world| (0..2).all(|node| world.is_out(node, Out::Dropped))), "seed {seed}");
+        assert!(
+            world.run(at + 3 * SECOND, |world| (0..2)
+                .all(|node| world.is_out(node, Out::Dropped))),
+            "seed {seed}"
+        );
         world.agree_but(CUT_OFF_MAX, &[0, 1, 2, 3, 4]);
     }
 }
@@ -116,8 +147,14 @@ fn of_two_halves_the_one_with_the_lowest_seat_goes_on() {
         assert!(world.run(20 * SECOND, |world| (0..players).all(|node| world.executed(node) > 100)));
         lower.iter().for_each(|node| world.nodes[*node].side = 1);
         let at = world.elapsed();
-        assert!(world.run(at + 5 * SECOND, |world| lower.iter().all(|node| world.executed(*node) > 150)));
-        assert!((0..players).filter(|node| !lower.contains(node)).all(|node| world.executed(node) < 150));
+        assert!(world.run(at + 5 * SECOND, |world| {
+            lower.iter().all(|node| world.executed(*node) > 150)
+        }));
+        assert!(
+            (0..players)
+                .filter(|node| !lower.contains(node))
+                .all(|node| world.executed(node) < 150)
+        );
         world.agree_but(CUT_OFF_MAX, &(0..players).collect::<Vec<_>>());
     }
 }
@@ -134,9 +171,19 @@ fn a_short_cut_costs_nobody_its_seat() {
             world.run(at + Duration::from_millis(cut_ms), |_| false);
             (0..4).for_each(|node| world.nodes[node].side = 0);
             let before = world.executed(0);
-            assert!(world.run(at + 6 * SECOND, |world| (0..4).all(|node| world.executed(node) > before + 40)), "seed {seed}");
+            assert!(
+                world.run(at + 6 * SECOND, |world| (0..4)
+                    .all(|node| world.executed(node) > before + 40)),
+                "seed {seed}"
+            );
         }
-        assert!(world.nodes.iter().all(|node| node.steps.iter().all(|(_, step)| step.left.is_empty())), "seed {seed}");
+        assert!(
+            world
+                .nodes
+                .iter()
+                .all(|node| node.steps.iter().all(|(_, step)| step.left.is_empty())),
+            "seed {seed}"
+        );
         world.agree(&[0, 1, 2, 3]);
     }
 }
@@ -157,25 +204,49 @@ fn who_was_killed_comes_back_and_watchers_see_the_same() {
         let at = world.elapsed();
         let back = world.add(name, Role::Rejoin);
         let is_back = |world: &World| {
-            [left[0], left[1], left[2], back, watcher]
-                .iter()
-                .all(|node| world.nodes[*node].steps.iter().any(|(_, step)| step.joined.contains(&name)))
+            [left[0], left[1], left[2], back, watcher].iter().all(|node| {
+                world.nodes[*node]
+                    .steps
+                    .iter()
+                    .any(|(_, step)| step.joined.contains(&name))
+            })
         };
         assert!(world.run(at + 5 * SECOND, is_back), "seed {seed}");
         slowest = slowest.max(world.elapsed() - at);
         let goal = world.executed(back) + 100;
         let all = [left[0], left[1], left[2], back, watcher];
         let at = world.elapsed();
-        assert!(world.run(at + 10 * SECOND, |world| all.iter().all(|node| world.executed(*node) > goal)), "seed {seed}");
+        assert!(
+            world.run(at + 10 * SECOND, |world| all
+                .iter()
+                .all(|node| world.executed(*node) > goal)),
+            "seed {seed}"
+        );
         assert!(world.agree(&all) > 500);
-        let inputs = world.nodes[left[0]].steps.iter().rev().take(90).flat_map(|(_, step)| &step.inputs);
-        assert!(inputs.filter(|(player, input)| *player == name && !input.is_empty()).count() > 3, "seed {seed}");
+        let inputs = world.nodes[left[0]]
+            .steps
+            .iter()
+            .rev()
+            .take(90)
+            .flat_map(|(_, step)| &step.inputs);
+        assert!(
+            inputs
+                .filter(|(player, input)| *player == name && !input.is_empty())
+                .count()
+                > 3,
+            "seed {seed}"
+        );
         // Who came back counts when the next one goes, once there was a change.
         world.kill(left[0]);
         let before = world.executed(back);
         let rest = [left[1], left[2], back, watcher];
         let at = world.elapsed();
-        assert!(world.run(at + 6 * SECOND, |world| rest.iter().all(|node| world.executed(*node) > before + 40)), "seed {seed}");
+        assert!(
+            world.run(at + 6 * SECOND, |world| rest
+                .iter()
+                .all(|node| world.executed(*node) > before + 40)),
+            "seed {seed}"
+        );
         world.agree(&all);
     }
     eprintln!("back in the game within {slowest:?}");
@@ -196,7 +267,9 @@ fn churn_never_makes_two_games() {
             let node = all[rng.random_range(0..all.len())];
             match rng.random_range(0..5) {
                 0 => world.kill(node),
-                1 => all.iter().for_each(|node| world.nodes[*node].side = rng.random_range(0..2)),
+                1 => all
+                    .iter()
+                    .for_each(|node| world.nodes[*node].side = rng.random_range(0..2)),
                 2 => {
                     let name = world.names[rng.random_range(0..5)];
                     for node in &all {
@@ -220,8 +293,15 @@ fn the_delay_follows_the_way() {
         let mut world = World::new(1, 3, Hardship { loss: 0.0, delay_ms });
         world.run(60 * SECOND, |_| false);
         let delays = [0, 1, 2].map(|node| world.nodes[node].machine.delay());
-        assert!(delays.iter().all(|delay| (least..=most).contains(delay)), "{delay_ms:?}: {delays:?}");
-        let late: Vec<_> = world.nodes[0].steps.windows(2).filter(|pair| pair[1].0 - pair[0].0 > TICK * 3).collect();
+        assert!(
+            delays.iter().all(|delay| (least..=most).contains(delay)),
+            "{delay_ms:?}: {delays:?}"
+        );
+        let late: Vec<_> = world.nodes[0]
+            .steps
+            .windows(2)
+            .filter(|pair| pair[1].0 - pair[0].0 > TICK * 3)
+            .collect();
         assert!(late.len() < 5, "{delay_ms:?}: {} long ticks", late.len());
         assert!(world.executed(0) > 1_100, "{delay_ms:?}: {}", world.executed(0));
         world.agree(&[0, 1, 2]);
@@ -237,7 +317,11 @@ fn another_state_is_told_with_its_tick() {
     let first = world.executed(1) + 1;
     world.run(20 * SECOND, |world| world.executed(0) > 100);
     for node in [0, 2] {
-        let told: Vec<_> = world.nodes[node].events.iter().filter(|(_, event)| matches!(event, Action::Mismatch { .. })).collect();
+        let told: Vec<_> = world.nodes[node]
+            .events
+            .iter()
+            .filter(|(_, event)| matches!(event, Action::Mismatch { .. }))
+            .collect();
         assert!(
             matches!(told[..], [(_, Action::Mismatch { tick, player, .. })] if *player == liar && *tick == first),
             "{told:?}"

@@ -160,7 +160,8 @@ impl World {
 
     fn arrive(&mut self, at: Instant, node: usize, from_side: u8, arrival: Arrival) {
         self.next += 1;
-        self.arrivals.insert((at, self.next), (node, u64::from(from_side), arrival));
+        self.arrivals
+            .insert((at, self.next), (node, u64::from(from_side), arrival));
     }
 
     /// A record of `author` for everybody, or for one.
@@ -242,7 +243,12 @@ impl World {
             }
             let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
             let deadline = self.deadlines.peek().map(|Reverse((at, _))| *at);
-            let Some(at) = [arrival, deadline].into_iter().flatten().min().filter(|at| *at <= until) else {
+            let Some(at) = [arrival, deadline]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at <= until)
+            else {
                 self.now = until;
                 return holds(self);
             };
@@ -307,6 +313,9 @@ impl World {
     }
 
     pub(super) fn is_out(&self, node: usize, why: Out) -> bool {
-        self.nodes[node].events.iter().any(|(_, event)| *event == Action::Out(why))
+        self.nodes[node]
+            .events
+            .iter()
+            .any(|(_, event)| *event == Action::Out(why))
     }
 }
