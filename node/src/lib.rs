@@ -41,11 +41,12 @@ pub use libp2p::{Multiaddr, PeerId};
 #[cfg(feature = "serde")]
 pub use crate::api::Json;
 pub use crate::api::{
-    AcquireError, Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, JoinError, Keep, KeepError,
-    Keeper, Lease, Leases, LeasesError, MemberInfo, Members, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent,
-    NodeEvents, Payload, PayloadError, PublishError, Publisher, PublisherInfo, Receipt, Received, Refusal, Request,
-    RequestError, Serve, ServeError, Service, ShareError, SpawnError, StreamError, SubscribeBuilder, SubscribeError,
-    Subscriber, Topic, TopicInfo,
+    AcquireError, Caller, Credential, Event, Fetch, FetchError, FetchProgress, Flushed, InputError, JoinError, Keep,
+    KeepError, Keeper, Lease, Leases, LeasesError, Lockstep, LockstepError, LockstepEvent, LockstepOptions, MemberInfo,
+    Members, Mesh, MeshEvent, MeshEvents, Node, NodeBuilder, NodeEvent, NodeEvents, Payload, PayloadError,
+    PublishError, Publisher, PublisherInfo, Receipt, Received, Refusal, Request, RequestError, Serve, ServeError,
+    Service, ShareError, SnapshotWanted, SpawnError, StreamError, SubscribeBuilder, SubscribeError, Subscriber, Topic,
+    TopicInfo,
 };
 #[cfg(feature = "test-util")]
 pub use crate::api::{ByteStream, Cable};
@@ -54,6 +55,7 @@ pub use crate::api::{Document, DocumentError, Follower};
 #[cfg(feature = "documents")]
 pub use crate::core::document::{Changes, Contents, Edit, EditError, Item, StateHash, Value};
 pub use crate::core::leases::{Held, Lost, Token};
+pub use crate::core::lockstep::{Out as LockstepOut, Role as LockstepRole, Step};
 pub use crate::core::neighbours::Status;
 pub use crate::core::quorum::{Quorum, Trust, Verdict};
 pub use crate::metrics::Metrics;

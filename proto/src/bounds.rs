@@ -92,6 +92,20 @@ pub const LEASE_RECORD_BYTES_MAX: usize = 65_536;
 pub const LEASE_CLAIMS_MAX: usize = 256;
 /// A key of a lease group.
 pub const LEASE_KEY_BYTES_MAX: usize = 128;
+/// Players of a lockstep session.
+pub const LOCKSTEP_PLAYERS_MAX: usize = 8;
+/// What one player does in one tick of a lockstep session.
+pub const LOCKSTEP_INPUT_BYTES_MAX: usize = 64;
+/// Moves that one record repeats.
+pub const LOCKSTEP_MOVES_MAX: usize = 256;
+/// Moves of one seat that are told for it.
+pub const LOCKSTEP_SPAN_MAX: usize = 128;
+/// Hashes in one record.
+pub const LOCKSTEP_HASHES_MAX: usize = 16;
+/// An application's state.
+pub const LOCKSTEP_STATE_BYTES_MAX: usize = 983_040;
+/// A snapshot: an answer to a request.
+pub const LOCKSTEP_SNAPSHOT_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX;
 
 /// Version of the ticket's text form.
 pub const TICKET_VERSION: u8 = 1;

@@ -6,7 +6,7 @@ use prost::Message as _;
 use crate::{
     DecodeError, admission, blobs,
     bounds::*,
-    catchup, control, document, frame, leases, peers, requests,
+    catchup, control, document, frame, leases, lockstep, peers, requests,
     tables::*,
     ticket,
     wire::{Fields, Rule, check},
@@ -132,6 +132,24 @@ pub fn decode_document(bytes: &[u8]) -> Result<document::Record, DecodeError> {
 /// canonical.
 pub fn decode_lease(bytes: &[u8]) -> Result<leases::LeaseRecord, DecodeError> {
     decode_canonical("a lease record", bytes, LEASE_RECORD_BYTES_MAX, LEASE_RECORD)
+}
+
+/// One record of a lockstep session.
+///
+/// # Errors
+/// When it is longer than [`RECORD_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not canonical.
+pub fn decode_lockstep_record(bytes: &[u8]) -> Result<lockstep::LockstepRecord, DecodeError> {
+    decode_canonical("a lockstep record", bytes, RECORD_BYTES_MAX, LOCKSTEP_RECORD)
+}
+
+/// The state of a lockstep session.
+///
+/// # Errors
+/// When it is longer than [`LOCKSTEP_SNAPSHOT_BYTES_MAX`], a count or length is outside its bounds, or the encoding is not
+/// canonical.
+pub fn decode_lockstep_snapshot(bytes: &[u8]) -> Result<lockstep::LockstepSnapshot, DecodeError> {
+    let bytes_max = LOCKSTEP_SNAPSHOT_BYTES_MAX;
+    decode_canonical("a lockstep snapshot", bytes, bytes_max, LOCKSTEP_SNAPSHOT)
 }
 
 /// The message of a ticket: what follows the version byte.

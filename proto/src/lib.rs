@@ -23,7 +23,8 @@ pub use crate::{
     decode::{
         decode_admission, decode_announcement, decode_blob_answer, decode_blob_request, decode_catchup_answer,
         decode_catchup_request, decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction,
-        decode_lease, decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome,
+        decode_lease, decode_lockstep_record, decode_lockstep_snapshot, decode_peer_cache, decode_request_call,
+        decode_request_reply, decode_ticket, decode_welcome,
     },
     error::DecodeError,
     length::{append_lv, read_length, with_length},
@@ -64,6 +65,11 @@ pub mod frame {
 /// What travels on the topic of a lease group: `leases.proto`.
 pub mod leases {
     pub use crate::generated::leases::v1::*;
+}
+
+/// What travels on a lockstep session's topic: `lockstep.proto`.
+pub mod lockstep {
+    pub use crate::generated::lockstep::v1::*;
 }
 
 /// The peer cache, a file of this machine: `peers.proto`.

@@ -250,6 +250,31 @@ pub(crate) const LEASE_RECORD: &[Rule] = &[
     Rule::message(5, "lease.ended", LEASE_CLAIM),
 ];
 
+const LOCKSTEP_MOVE: &[Rule] = &[
+    Rule::bytes(1, "move.input", 1, LOCKSTEP_INPUT_BYTES_MAX),
+    Rule::message(2, "move.admits", &[]),
+];
+const LOCKSTEP_MOVES: &[Rule] = &[Rule::message(3, "moves.moves", LOCKSTEP_MOVE).up_to(LOCKSTEP_SPAN_MAX)];
+const LOCKSTEP_CHANGE: &[Rule] = &[Rule::message(2, "change.dropped", LOCKSTEP_MOVES).up_to(LOCKSTEP_PLAYERS_MAX - 1)];
+pub(crate) const LOCKSTEP_RECORD: &[Rule] = &[
+    Rule::message(7, "lockstep_record.moves", LOCKSTEP_MOVE).up_to(LOCKSTEP_MOVES_MAX),
+    Rule::fixed64(8, "lockstep_record.held", LOCKSTEP_PLAYERS_MAX),
+    Rule::fixed64(10, "lockstep_record.hashes", LOCKSTEP_HASHES_MAX),
+    Rule::message(13, "lockstep_record.proposal", LOCKSTEP_CHANGE),
+    Rule::message(14, "lockstep_record.report", LOCKSTEP_MOVES).up_to(LOCKSTEP_PLAYERS_MAX),
+    Rule::message(15, "lockstep_record.last", LOCKSTEP_CHANGE),
+];
+pub(crate) const LOCKSTEP_SNAPSHOT: &[Rule] = &[
+    Rule::message(
+        6,
+        "lockstep_snapshot.seats",
+        &[Rule::message(4, "seat.moves", LOCKSTEP_MOVE).up_to(LOCKSTEP_SPAN_MAX)],
+    )
+    .up_to(LOCKSTEP_PLAYERS_MAX),
+    Rule::message(7, "lockstep_snapshot.last", LOCKSTEP_CHANGE),
+    Rule::bytes(8, "lockstep_snapshot.state", 1, LOCKSTEP_STATE_BYTES_MAX),
+];
+
 pub(crate) const BLOB_REQUEST: &[Rule] = &[
     exactly(1, "request.blob", HASH_BYTES),
     Rule::message(2, "have", &[]),

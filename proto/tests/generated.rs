@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// The packages are `maille.<name>.v1`, and their files `<name>.proto`.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "admission",
     "blobs",
     "catchup",
@@ -11,6 +11,7 @@ const PACKAGES: [&str; 10] = [
     "document",
     "frame",
     "leases",
+    "lockstep",
     "peers",
     "requests",
     "ticket",

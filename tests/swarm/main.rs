@@ -7,6 +7,7 @@ mod groups;
 mod handles;
 mod history;
 mod leases;
+mod lockstep;
 mod newcomers;
 mod open_meshes;
 mod partition;

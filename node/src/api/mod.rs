@@ -11,6 +11,7 @@ mod event;
 #[cfg(feature = "documents")]
 mod follower;
 mod leases;
+mod lockstep;
 mod members;
 mod mesh;
 mod node;
@@ -32,6 +33,7 @@ pub use event::{Event, MeshEvents, NodeEvents, Received};
 #[cfg(feature = "documents")]
 pub use follower::Follower;
 pub use leases::{AcquireError, Lease, Leases, LeasesError};
+pub use lockstep::{InputError, Lockstep, LockstepOptions};
 pub use mesh::{Keep, Keeper, Mesh};
 pub use node::Node;
 #[cfg(feature = "serde")]
@@ -46,6 +48,6 @@ pub use topic::Topic;
 #[cfg(feature = "test-util")]
 pub use crate::net::{ByteStream, Cable};
 pub use crate::net::{
-    JoinError, KeepError, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo, SpawnError, SubscribeError,
-    TopicInfo,
+    JoinError, KeepError, LockstepError, LockstepEvent, MemberInfo, Members, MeshEvent, NodeEvent, PublisherInfo,
+    SnapshotWanted, SpawnError, SubscribeError, TopicInfo,
 };

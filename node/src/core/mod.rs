@@ -12,6 +12,7 @@ pub mod document;
 pub mod kad_mode;
 pub mod leases;
 pub mod liveness;
+pub mod lockstep;
 pub mod neighbours;
 mod network;
 pub mod presence;

@@ -92,6 +92,7 @@ impl Task {
             Command::Attend { slot, opening } => self.attend(slot, opening),
             Command::Fetch { slot, blob, reply } => drop(reply.send(self.fetch_blob(slot, blob))),
             Command::Holders { slot, blob, reply } => self.ask_holders(slot, blob, reply),
+            Command::FrameAt { slot, wanted } => self.frame_at(slot, wanted),
             Command::Topics { slot, reply } => self.list_topics(slot, reply),
             Command::OpenStream { slot, peer, opening } => self.open_stream(slot, peer, opening),
             Command::Servers { slot, service, reply } => drop(reply.send(self.servers(slot, &service))),

@@ -82,6 +82,11 @@ pub(crate) enum Command {
         blob: BlobId,
         reply: oneshot::Sender<Vec<PeerId>>,
     },
+    /// Give a frame as it travelled.
+    FrameAt {
+        slot: Slot,
+        wanted: super::lockstep::FrameAt,
+    },
     /// List the topics of a mesh.
     Topics {
         slot: Slot,

@@ -23,6 +23,9 @@ pub mod frame {
 pub mod leases {
     pub mod v1;
 }
+pub mod lockstep {
+    pub mod v1;
+}
 pub mod peers {
     pub mod v1;
 }
