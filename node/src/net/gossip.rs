@@ -27,6 +27,10 @@ const QUEUE_MESSAGES_MAX: usize = 16_384;
 const OVERLAY: usize = 4;
 const OVERLAY_LOW: usize = 3;
 const OVERLAY_HIGH: usize = 6;
+/// Neighbours outside the overlay that are told in every heartbeat what there is, and that share of them if it is more: few,
+/// for whoever is late asks for all of it once more. What nobody brings is missed after half a second, and asked for.
+const GOSSIP: usize = 1;
+const GOSSIP_SHARE: f64 = 0.1;
 
 /// gossipsub for one mesh.
 ///
@@ -48,6 +52,8 @@ pub(super) fn new(heartbeat: Duration) -> Gossip {
         .mesh_n_low(OVERLAY_LOW)
         .mesh_n(OVERLAY)
         .mesh_n_high(OVERLAY_HIGH)
+        .gossip_lazy(GOSSIP)
+        .gossip_factor(GOSSIP_SHARE)
         .heartbeat_interval(heartbeat)
         .heartbeat_initial_delay(heartbeat / 4)
         .build()

@@ -6,6 +6,8 @@ use libp2p::PeerId;
 
 use super::{Claim, Run, spans::Spans};
 
+/// What lies so many microseconds before the newest there is, others have found by now, or given up.
+const RECENT_US: u64 = 120_000_000;
 /// Runs that one member may claim; what it claims beyond is not looked at.
 pub const RUNS_MAX: usize = 4_096;
 
@@ -15,6 +17,8 @@ pub(super) struct Claims {
     runs_of: BTreeMap<PeerId, usize>,
     /// What signed heads prove; it holds whoever passed it on.
     proved: BTreeMap<Run, u64>,
+    /// When the newest of a run was sent, as members say.
+    newest_us: BTreeMap<Run, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,8 @@ impl Claims {
         if self.runs.entry(claim.run).or_default().insert(peer, said).is_none() {
             *count += 1;
         }
+        let newest_us = self.newest_us.entry(claim.run).or_default();
+        *newest_us = claim.newest_us.max(*newest_us);
         if let Some(proved) = claim.proved {
             let known = self.proved.entry(claim.run).or_default();
             *known = (*known).max(proved);
@@ -115,6 +121,14 @@ impl Claims {
         let mut ends: Vec<u64> = by.filter_map(|(_, said)| said.held.end()).collect();
         ends.sort_unstable();
         ends.get(ends.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
+    /// Whether others may still be looking for what is missing of a run before what was sent at `before_us`, as far as that
+    /// is known: by the clocks of publishers alone.
+    pub(super) fn may_come(&self, run: Run, before_us: Option<u64>) -> bool {
+        let newest_us = self.newest_us.values().max().copied().unwrap_or(0);
+        let sent_us = before_us.or_else(|| self.newest_us.get(&run).copied());
+        sent_us.is_none_or(|sent_us| sent_us.saturating_add(RECENT_US) >= newest_us)
     }
 
     /// Where the selector begins, and where the run ends, of all runs.

@@ -150,6 +150,11 @@ impl Piece {
         self.held.range(..sequence).next().is_some()
     }
 
+    /// When the first frame behind this was sent, of those that are here.
+    pub(super) fn sent_after(&self, sequence: u64) -> Option<u64> {
+        self.held.range(sequence..).next().map(|(_, held)| held.frame.sent_us)
+    }
+
     /// Whether this peer does not have what is looked for.
     pub(super) fn is_tried(&self, peer: &PeerId) -> bool {
         self.tried.contains(peer)

@@ -435,14 +435,11 @@ fn choose(piece: &mut Piece, hole: &Range<u64>, known: Known, claims: &Claims, a
     }
     if tier.is_empty() {
         // It exists, so somebody who is not a neighbour yet may have it, or a neighbour may be repairing it.
-        let unsettled = if asker.is_unsettled(around.now) {
-            UNSETTLED
-        } else {
-            Duration::ZERO
-        };
-        let may_come = around.now < around.patience + unsettled && !asker.is_alone();
+        let unsettled = asker.is_unsettled(around.now) || claims.may_come(run, piece.sent_after(at));
+        let longer = if unsettled { UNSETTLED } else { Duration::ZERO };
+        let may_come = around.now < around.patience + longer && !asker.is_alone();
         let round = if linked || may_come {
-            piece.next_round(rounds_max(asker, around.now), around.now)
+            piece.next_round(rounds_max(unsettled), around.now)
         } else {
             Round::Never
         };

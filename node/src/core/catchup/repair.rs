@@ -35,13 +35,10 @@ pub const ROUNDS: u32 = 8;
 /// ... or so many times while the neighbourhood is unsettled: 111 s. The live inbox waits for longer than that.
 pub const ROUNDS_UNSETTLED: u32 = 16;
 /// In how many rounds what nobody has is asked for.
-pub(super) fn rounds_max(asker: &Asker, now: Instant) -> u32 {
-    if asker.is_unsettled(now) {
-        ROUNDS_UNSETTLED
-    } else {
-        ROUNDS
-    }
+pub(super) fn rounds_max(unsettled: bool) -> u32 {
+    if unsettled { ROUNDS_UNSETTLED } else { ROUNDS }
 }
+
 /// How long after the round before all are asked again.
 pub(super) fn round_delay(rounds: u32) -> Duration {
     ROUND_DELAY_MAX.min(ROUND_DELAY * 2_u32.saturating_pow(rounds))
@@ -136,7 +133,7 @@ impl Repair {
 
     pub(super) fn step(&mut self, asker: &mut Asker, rng: &mut StdRng, now: Instant, out: &mut Vec<Action>) {
         let runs: Vec<Run> = self.jobs.keys().copied().collect();
-        let rounds_max = rounds_max(asker, now);
+        let rounds_max = rounds_max(asker.is_unsettled(now));
         for run in runs {
             let Some(job) = self.jobs.get_mut(&run) else { continue };
             job.advance(now);

@@ -163,7 +163,7 @@ fn who_forgets_meanwhile_is_no_liar() {
         for places in member.holding.0.values_mut() {
             places.retain(|place| *place >= 5);
         }
-        world.run(60);
+        world.run(180);
         assert_in_order(&world, seed);
         assert_eq!(world.named, [], "seed {seed}");
         assert!(world.caught_up.is_some(), "seed {seed}");

@@ -145,7 +145,7 @@ fn in_fine_weather_everything_is_as_the_model_says() {
             session,
             start: start.clone(),
         });
-        world.run(60);
+        world.run(600);
 
         assert_in_order(&world, seed);
         assert_eq!(world.named, [], "seed {seed}: nobody lied");
@@ -194,7 +194,7 @@ fn members_that_know_nothing_do_not_hide_those_who_do() {
             session: SESSION,
             start: Start::All,
         });
-        world.run(60);
+        world.run(180);
         let delivered: BTreeSet<At> = world.delivered.iter().copied().collect();
         assert_eq!(delivered, Holding::all().records(), "seed {seed}");
     }
