@@ -94,7 +94,10 @@ pub(crate) fn in_bytes<'a>(base: &str, text: &str, splices: &'a [Splice]) -> Vec
 mod tests {
     use super::*;
 
-    fn changes(whole: bool, items: &[(&str, &str, Option<(&str, &str)>)]) -> Changes {
+    /// A list, an item in it, and its only field, if it is there.
+    type Change<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+    fn changes(whole: bool, items: &[Change<'_>]) -> Changes {
         let mut changes = Changes::default();
         changes.whole = whole;
         for (list, id, field) in items {
