@@ -58,6 +58,24 @@ counters! {
     blob_bytes_served,
     /// Questions about blobs that were put off, because too many were asked.
     blob_questions_refused,
+    /// Requests of this node for which a member was reached.
+    requests_sent,
+    /// Of those, what was answered.
+    requests_sent_answered,
+    /// Requests of members that were answered here.
+    requests_served,
+    /// Requests of members turned away because too much was under way.
+    requests_busy,
+    /// Requests of members for a service that this node does not offer.
+    requests_unknown,
+    /// Requests of members that the service refused, or could not read.
+    requests_refused,
+    /// Requests of members that were too large.
+    requests_too_large,
+    /// Requests of members that were not answered by their deadline.
+    requests_late,
+    /// Requests of members whose service failed.
+    requests_failed,
     /// Records handed to subscribers of this node.
     records_delivered,
     /// Events that a subscriber of this node was too slow for.

@@ -171,6 +171,12 @@ async fn services_come_and_go_and_say_no_in_their_own_words() {
     ));
     let _service = alice.mesh.serve(name("age"), handler).unwrap();
     assert_eq!(ask(bob, to, "age", "40").await.unwrap(), "welcome at 40");
+    let (served, sent) = (alice.node.metrics(), bob.node.metrics());
+    assert_eq!(
+        (served.requests_served, served.requests_unknown, served.requests_refused),
+        (2, 2, 2)
+    );
+    assert_eq!((sent.requests_sent, sent.requests_sent_answered), (7, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,11 +8,10 @@ use clap::Args;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use maille::{BlobId, BlobStoreError, Fetch, FetchError};
-use serde::Serialize;
 
 use super::common::{Member, MeshOptions, NetworkOptions, counted, shutdown};
 use super::exit::Failure;
-use super::output::{json_line, print_now};
+use super::output::{BlobLine, json_line, print_now};
 use super::parse;
 use super::place::{MeshOrTicket, Place};
 use super::signals::Stop;
@@ -51,16 +50,6 @@ pub(crate) struct FetchArgs {
     mesh: MeshOptions,
     #[command(flatten)]
     network: NetworkOptions,
-}
-
-/// A line of `--json`.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    event: &'static str,
-    mesh: &'a str,
-    blob: String,
-    bytes: u64,
-    file: String,
 }
 
 impl FetchArgs {
@@ -158,7 +147,7 @@ async fn write(args: &FetchArgs, fetch: &Fetch, file: Option<PathBuf>) -> Result
     if !args.json {
         return Ok(());
     }
-    print_now(&json_line(&Line {
+    print_now(&json_line(&BlobLine {
         event: "fetched",
         mesh: fetch.mesh().name().as_str(),
         blob: fetch.id().to_string(),

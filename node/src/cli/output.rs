@@ -17,6 +17,16 @@ const LINES_WAITING_MAX: usize = 64;
 /// How long an interrupted command still tries to hand over what it has already printed.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The JSON shape of a blob that was shared or fetched.
+#[derive(Debug, Serialize)]
+pub(crate) struct BlobLine<'a> {
+    pub(crate) event: &'static str,
+    pub(crate) mesh: &'a str,
+    pub(crate) blob: String,
+    pub(crate) bytes: u64,
+    pub(crate) file: String,
+}
+
 /// The JSON shape of everything that happens on a topic. Fields that an event does not have are `null`; payload and key
 /// are text if they are UTF-8, else in the field of the same name with `_base64`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]

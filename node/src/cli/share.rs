@@ -7,11 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use maille::{BlobId, Node, PeerId};
-use serde::Serialize;
 
 use super::common::{Member, MeshOptions, NetworkOptions, counted, shutdown};
 use super::exit::{Failure, say};
-use super::output::{json_line, print_now};
+use super::output::{BlobLine, json_line, print_now};
 use super::place::{MeshOrTicket, Place};
 use super::signals::Stop;
 
@@ -50,16 +49,6 @@ pub(crate) struct ShareArgs {
     network: NetworkOptions,
 }
 
-/// A line of `--json`.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    event: &'static str,
-    mesh: &'a str,
-    blob: String,
-    bytes: u64,
-    file: String,
-}
-
 /// Runs `maille share`.
 pub(crate) async fn run(args: ShareArgs, stop: Stop) -> Result<(), Failure> {
     let place = Place::of_mesh(Some(args.mesh_or_ticket.clone()), args.mesh.ticket.clone())?;
@@ -79,21 +68,18 @@ async fn share(args: &ShareArgs, member: &Member, stop: &Stop) -> Result<BTreeSe
         let shared = stop.or(member.mesh.share_file(file)).await?;
         let id =
             shared.map_err(|error| Failure::Other(anyhow::Error::new(error).context(file.display().to_string())))?;
-        let held = member
-            .mesh
-            .blobs()
-            .await
-            .map_err(|error| Failure::Other(error.into()))?;
-        let bytes = held.iter().find(|info| info.id == id).map_or(0, |info| info.bytes);
-        let line = match args.json {
-            true => json_line(&Line {
+        let line = if args.json {
+            let held = member.mesh.blobs().await;
+            let held = held.map_err(|error| Failure::Other(error.into()))?;
+            json_line(&BlobLine {
                 event: "shared",
                 mesh: member.mesh.name().as_str(),
                 blob: id.to_string(),
-                bytes,
+                bytes: held.iter().find(|info| info.id == id).map_or(0, |info| info.bytes),
                 file: file.display().to_string(),
-            }),
-            false => format!("{id}\n").into_bytes(),
+            })
+        } else {
+            format!("{id}\n").into_bytes()
         };
         match print_now(&line) {
             // What is shared is of use even if nobody reads its id here.

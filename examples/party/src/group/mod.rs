@@ -125,6 +125,10 @@ impl Group {
         locked(&self.now).plan.clone()
     }
 
+    pub(crate) fn count(&self, list: List) -> usize {
+        locked(&self.now).plan.count(list)
+    }
+
     pub(crate) fn has(&self, list: List, id: &str) -> bool {
         locked(&self.now).plan.has(list, id)
     }

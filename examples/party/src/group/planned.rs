@@ -27,12 +27,9 @@ pub(crate) fn amend(plan: &mut Plan, changes: Changes) -> Patch {
         plan.text = text;
     }
     let mut patch = Patch::default();
-    if let Some(about) = lists
-        .remove(ABOUT)
-        .map(|mut about| about.remove(ABOUT))
-        .or(whole.then_some(None))
-    {
-        let title = about.flatten().and_then(|about| text_of(about.get("title")?));
+    let about = lists.remove(ABOUT).and_then(|mut about| about.remove(ABOUT));
+    if let Some(about) = about.or(whole.then_some(None)) {
+        let title = about.and_then(|about| text_of(about.get("title")?));
         patch.entitle(plan, title.unwrap_or_default());
     }
     for list in List::ALL {
@@ -96,6 +93,52 @@ pub(crate) fn in_bytes<'a>(base: &str, text: &str, splices: &'a [Splice]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A list, an item in it, and its only field, if it is there.
+    type Change<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+    fn changes(whole: bool, items: &[Change<'_>]) -> Changes {
+        let mut changes = Changes::default();
+        changes.whole = whole;
+        for (list, id, field) in items {
+            let item = field.map(|(field, value)| Item::from([(field.to_owned(), value.into())]));
+            let list = changes.lists.entry((*list).to_owned()).or_default();
+            list.insert((*id).to_owned(), item);
+        }
+        changes
+    }
+
+    #[test]
+    fn a_plan_is_brought_up_to_date() {
+        let mut plan = Plan::default();
+        let title = (ABOUT, ABOUT, Some(("title", "Picnic")));
+        let guest = |id| ("guests", id, Some(("name", "Zoë")));
+        let mut begin = changes(
+            true,
+            &[title, guest("a"), guest("b"), ("secrets", "x", Some(("name", "y")))],
+        );
+        begin.texts.insert(TEXT.to_owned(), "cake".to_owned());
+        amend(&mut plan, begin);
+        assert_eq!((plan.title.as_str(), plan.text.as_str()), ("Picnic", "cake"));
+        assert_eq!(plan.count(List::Guests), 2);
+
+        // What does not name them leaves title and text.
+        let other = changes(
+            false,
+            &[
+                ("guests", "a", None),
+                (ABOUT, "else", Some(("title", "x"))),
+                ("guests", "c", Some(("hair", "red"))),
+            ],
+        );
+        let told = serde_json::to_string(&amend(&mut plan, other)).unwrap();
+        assert_eq!(told, r#"{"lists":{"guests":{"set":{"c":{}},"gone":["a"]}}}"#);
+        assert_eq!((plan.title.as_str(), plan.text.as_str()), ("Picnic", "cake"));
+
+        let told = serde_json::to_string(&amend(&mut plan, changes(true, &[guest("b")]))).unwrap();
+        assert_eq!(told, r#"{"title":"","lists":{"guests":{"set":{},"gone":["c"]}}}"#);
+        assert_eq!((plan.title.as_str(), plan.text.as_str()), ("", ""));
+    }
 
     #[test]
     fn places_are_found_in_a_text_that_others_changed() {

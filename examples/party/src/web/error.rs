@@ -38,6 +38,12 @@ impl Refusal {
         Self::new(StatusCode::CONFLICT, "closed", "no group is open here")
     }
 
+    /// It did not arrive in time.
+    pub(super) fn late() -> Self {
+        let sentence = "this took too long to arrive: try again";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too_late", sentence)
+    }
+
     /// It should have gone well.
     pub(crate) fn failed(error: impl ToString) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", error)

@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod guard;
 mod page;
+mod serve;
 mod uploads;
 
 use std::net::{IpAddr, SocketAddr};
@@ -59,10 +60,8 @@ impl Site {
             authority: authority.as_str().into(),
         };
         let router = router(here);
-        tokio::spawn(async move {
-            // It ends with the program: an error of one connection is not one of the listener.
-            let _ = axum::serve(listener, router).await;
-        });
+        // It ends with the program.
+        tokio::spawn(serve::serve(listener, router));
         Ok(Self { authority, guard })
     }
 

@@ -7,7 +7,6 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,8 +29,9 @@ const FILE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 const UPLOADS_MAX: usize = 2;
 /// Bytes of what is too large that are read before the answer.
 const FORGOTTEN_BYTES_MAX: usize = 2 * 1_024 * 1_024 * 1_024;
-/// How long an upload may take: one that stalls keeps a place from others.
+/// How long an upload may take, and be still meanwhile: one that stalls keeps a place from others.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+const STILL_TIMEOUT: Duration = Duration::from_secs(30);
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
 
 pub(super) fn routes() -> Router<Here> {
@@ -71,23 +71,19 @@ async fn taken(here: &Here, body: Body) -> Result<(Arc<Group>, SemaphorePermit<'
 }
 
 async fn whole(body: Body) -> Result<Bytes, Refusal> {
-    let late = |_| {
-        Refusal::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too_late",
-            "this took more than five minutes to arrive",
-        )
-    };
-    tokio::time::timeout(UPLOAD_TIMEOUT, arrived(body))
-        .await
-        .map_err(late)?
+    let arrived = tokio::time::timeout(UPLOAD_TIMEOUT, arrived(body));
+    arrived.await.map_err(|_| Refusal::late())?
 }
 
 /// What is too much is read as well, and forgotten: a browser listens to an answer only once it has sent everything.
 async fn arrived(body: Body) -> Result<Bytes, Refusal> {
     let mut pieces = body.into_data_stream();
     let (mut bytes, mut arrived) = (BytesMut::new(), 0);
-    while let Some(piece) = pieces.next().await {
+    loop {
+        let next = tokio::time::timeout(STILL_TIMEOUT, pieces.next());
+        let Some(piece) = next.await.map_err(|_| Refusal::late())? else {
+            break;
+        };
         let piece = piece.map_err(|_| Refusal::bad("cut_off", "this did not arrive whole: try again"))?;
         arrived += piece.len();
         if arrived <= FILE_BYTES_MAX {

@@ -54,13 +54,15 @@ struct Heard {
 }
 
 impl Browser {
-    /// Starts it.
-    pub(crate) fn start(program: &Path) -> Self {
+    /// Starts it; `before` begins the command, if it is to run elsewhere.
+    pub(crate) fn start(program: &Path, before: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         // It reads from descriptor 3 and writes to 4. Its own sandbox takes rights that containers do not give.
         let mut child = Command::new("sh")
             .arg("-c")
-            .arg("exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1")
+            .arg("exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1")
+            .arg("sh")
+            .args(before)
             .arg(program)
             .args(["--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu"])
             .args([

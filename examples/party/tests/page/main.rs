@@ -1,7 +1,9 @@
-//! The page in a real browser: three members of one group, each with a page of their own.
+//! The page in a real browser: members of one group, each with a page of their own.
 
 mod browser;
+mod cut;
 mod eyes;
+mod machines;
 mod stage;
 
 use browser::{Browser, Page};
@@ -187,7 +189,7 @@ fn three_members_see_what_each_does() {
         return;
     };
     let mut stage = Stage::set();
-    let browser = Browser::start(&program);
+    let browser = Browser::start(&program, &[]);
     let mut eyes = Eyes::open();
     let pages: Vec<Page> = stage.pages.iter().map(|page| browser.open(page)).collect();
     let [ada, bruno, chloe] = pages.as_slice() else {

@@ -1,9 +1,12 @@
 //! The program from outside: its demo, its pages as a browser asks for them, hostile requests, and being killed.
 
+mod lan;
+#[path = "../page/machines.rs"]
+mod machines;
 mod member;
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -20,6 +23,15 @@ fn photo_with_place() -> Vec<u8> {
     let words = b"Exif\0\0GPS 48.8584 N 2.2945 E";
     let length = u16::try_from(words.len() + 2).unwrap().to_be_bytes();
     [&file[..2], &[0xff, 0xe1], &length, words, &file[2..]].concat()
+}
+
+/// Waits for what happens in another process.
+fn wait(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < member::PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn holds(bytes: &[u8], words: &[u8]) -> bool {
@@ -42,6 +54,31 @@ fn members_who_edit_by_themselves_end_with_the_same() {
         (&json!(true), &json!(0))
     );
     assert!(summary["edits"].as_u64().unwrap() > 20, "{summary}");
+}
+
+/// Figures are for people; here it is enough that there are some.
+#[test]
+fn a_big_group_is_measured() {
+    let out = Command::new(PARTY)
+        .args([
+            "demo",
+            "--headless",
+            "--members",
+            "5",
+            "--items",
+            "400",
+            "--photos",
+            "40",
+            "--json",
+        ])
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let summary: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    eprintln!("{summary}");
+    assert_eq!((&summary["members"], &summary["converged"]), (&json!(5), &json!(true)));
+    assert!(summary["opened_bytes"].as_u64().unwrap() > 40_000, "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// For what takes a moment; against hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) async fn helper() -> Node {
     let listen = "/ip4/127.0.0.1/tcp/0".parse().unwrap();

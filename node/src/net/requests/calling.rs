@@ -66,7 +66,7 @@ impl Caller {
         let call = self.header(deadline, false);
         let admission = line.stream.admission.clone();
         let said = exchange(&mut line.stream.stream, Some(&call), &self.request);
-        answer(self.within(deadline, admission, said).await?)
+        self.answer(self.within(deadline, admission, said).await?)
     }
 
     /// Asks a member whether it is ready for the request.
@@ -88,7 +88,13 @@ impl Caller {
     pub(super) async fn send(&self, mut line: Line, deadline: Instant) -> Result<Bytes, CallError> {
         let admission = line.stream.admission.clone();
         let said = exchange(&mut line.stream.stream, None, &self.request);
-        answer(self.within(deadline, admission, said).await?)
+        self.answer(self.within(deadline, admission, said).await?)
+    }
+
+    fn answer(&self, said: Said) -> Result<Bytes, CallError> {
+        let answered = answer(said);
+        self.node.counters.requests_sent_answered.add(answered.is_ok().into());
+        answered
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -116,7 +122,10 @@ impl Caller {
             opened.await.ok()
         });
         match opened.await {
-            Ok(Some(stream)) => Ok(Line { stream, _place: place }),
+            Ok(Some(stream)) => {
+                self.node.counters.requests_sent.add(1);
+                Ok(Line { stream, _place: place })
+            }
             _ if self.is_closed() => Err(CallError::Closed),
             _ => Err(CallError::Unreachable),
         }

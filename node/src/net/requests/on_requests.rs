@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::{Incoming, Opening, Room, SERVING, Services, serving};
 use crate::core::neighbours::Input;
 use crate::core::requests::ASKED_MAX;
+use crate::metrics::Counters;
 use crate::net::Slot;
 use crate::net::mesh::MeshState;
 use crate::net::task::Task;
@@ -42,7 +43,7 @@ impl Requests {
     }
 
     /// Serves a call in a task of its own.
-    pub(crate) fn serve(&mut self, incoming: Incoming, room: Room) {
+    pub(crate) fn serve(&mut self, incoming: Incoming, room: Room, counters: Arc<Counters>) {
         while let Some(ended) = self.serving.try_join_next() {
             if let Err(error) = ended {
                 tracing::error!(%error, "a call ended badly");
@@ -50,7 +51,7 @@ impl Requests {
         }
         if self.serving.len() < TASKS_MAX {
             self.serving
-                .spawn(serving::serve(incoming, self.services.clone(), room));
+                .spawn(serving::serve(incoming, self.services.clone(), room, counters));
         }
     }
 
@@ -130,7 +131,8 @@ impl Task {
     /// A neighbour calls.
     pub(crate) fn on_call(&mut self, slot: Slot, incoming: Incoming) {
         if let Some(mesh) = self.meshes.get_mut(&slot) {
-            mesh.requests.serve(incoming, self.serving.clone());
+            mesh.requests
+                .serve(incoming, self.serving.clone(), self.counters.clone());
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::conversation::{hung_up, read_body, read_call, write_reply};
 use super::services::{Offered, Services, Verdict};
 use super::{Incoming, MemberStream, Place, Room, TIME_MAX, dropped};
+use crate::metrics::Counters;
 
 /// How long a caller may take to say what it calls.
 const CALL_TIME: Duration = Duration::from_secs(10);
@@ -30,10 +31,10 @@ const LINGER: Duration = Duration::from_secs(1);
 type Ending = (Reply, Bytes);
 
 /// Serves one call.
-pub(super) async fn serve(incoming: Incoming, services: Arc<Services>, room: Room) {
+pub(super) async fn serve(incoming: Incoming, services: Arc<Services>, room: Room, counters: Arc<Counters>) {
     let MemberStream { stream, admission } = incoming.stream;
     tokio::select! {
-        served = converse(incoming.peer, stream, &services, &room) => {
+        served = converse(incoming.peer, stream, &services, &room, &counters) => {
             if let Err(error) = served {
                 tracing::debug!(peer = %incoming.peer, %error, "a call ended early");
             }
@@ -42,7 +43,17 @@ pub(super) async fn serve(incoming: Incoming, services: Arc<Services>, room: Roo
     }
 }
 
-async fn converse(peer: PeerId, mut stream: Stream, services: &Services, room: &Room) -> io::Result<()> {
+async fn converse(
+    peer: PeerId,
+    mut stream: Stream,
+    services: &Services,
+    room: &Room,
+    counters: &Counters,
+) -> io::Result<()> {
+    let turn_away = async |stream, reply: Reply| {
+        count(counters, reply.outcome());
+        turn_away(stream, reply).await
+    };
     let Ok(mut place) = room.take(peer) else {
         return turn_away(stream, outcome(Outcome::Busy)).await;
     };
@@ -69,11 +80,25 @@ async fn converse(peer: PeerId, mut stream: Stream, services: &Services, room: &
         Ok(result) => ending(result?, &mut place),
         Err(_) => (outcome(Outcome::Late), Bytes::new()),
     };
+    count(counters, reply.outcome());
     timeout_at(deadline + REPLY_TIME, async {
         write_reply(&mut stream, &reply, &answer).await?;
         stream.close().await
     })
     .await?
+}
+
+fn count(counters: &Counters, outcome: Outcome) {
+    let counter = match outcome {
+        Outcome::Answer => &counters.requests_served,
+        Outcome::Busy => &counters.requests_busy,
+        Outcome::Unknown => &counters.requests_unknown,
+        Outcome::Refused | Outcome::Undecodable => &counters.requests_refused,
+        Outcome::TooLarge => &counters.requests_too_large,
+        Outcome::Late => &counters.requests_late,
+        Outcome::Failed | Outcome::Ready | Outcome::Unspecified => &counters.requests_failed,
+    };
+    counter.add(1);
 }
 
 /// Reads the request and has it answered. An error: the caller went away, or the service did.
