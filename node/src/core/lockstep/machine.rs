@@ -105,7 +105,7 @@ impl Machine {
                 }
             }
             Input::Stepped { tick, hash } => self.on_hash(tick, hash, out),
-            Input::Fetched { snapshot } => self.on_fetched(snapshot, now, out),
+            Input::Fetched { snapshot } => self.on_fetched(*snapshot, now, out),
             Input::NotFetched => self.follow.again_at = now + STAGGER,
             Input::TimedOut => self.advance(now, out),
         }

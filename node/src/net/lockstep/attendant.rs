@@ -142,7 +142,9 @@ impl Attendant {
             return vec![Input::NotFetched];
         };
         self.fetched = std::mem::take(&mut snapshot.state).into();
-        vec![Input::Fetched { snapshot }]
+        vec![Input::Fetched {
+            snapshot: Box::new(snapshot),
+        }]
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------
