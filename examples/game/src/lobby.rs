@@ -79,6 +79,7 @@ impl Lobby {
                     if people.len() < KEPT_MAX || people.contains_key(&record.author) {
                         let Json(mut present) = record.value;
                         present.name = plain(&present.name, NAME_MAX);
+                        present.wanted = present.wanted.min(RIDERS_MAX as u8);
                         people.insert(record.author, (present, Instant::now()));
                     }
                 }

@@ -162,6 +162,7 @@ pub(crate) async fn open_lockstep(
         inputs: inputs_taken,
         hashes: hashes_taken,
         snapshots,
+        given_at: None,
         fetching: None,
         fetched: Bytes::new(),
         queue: std::collections::VecDeque::new(),
