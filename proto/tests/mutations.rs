@@ -11,8 +11,9 @@ use maille_proto::{
     DecodeError, FRAME_BODY_BYTES_MAX, FRAME_RECORDS_MAX, KEY_BYTES_MAX, blobs, catchup::AnswerKind, decode_admission,
     decode_announcement, decode_blob_answer, decode_blob_request, decode_catchup_answer, decode_catchup_request,
     decode_control, decode_document, decode_doubt, decode_frame_body, decode_introduction, decode_lease,
-    decode_peer_cache, decode_request_call, decode_request_reply, decode_ticket, decode_welcome, document,
-    encode_admission, encode_control, encode_document, encode_lease, leases, read_length, with_length,
+    decode_lockstep_record, decode_lockstep_snapshot, decode_peer_cache, decode_request_call, decode_request_reply,
+    decode_ticket, decode_welcome, document, encode_admission, encode_control, encode_document, encode_lease, leases,
+    lockstep, read_length, with_length,
 };
 use prost::Message;
 
@@ -21,6 +22,84 @@ const SEED: u64 = 6_245;
 const GROWTH_KIB_MAX: usize = 16 * 1_024;
 /// Samples grow by splicing; this keeps the run quick without keeping it from the size caps.
 const INPUT_BYTES_MAX: usize = 20_000;
+
+fn lockstep_moves(seat: u32) -> lockstep::Moves {
+    let admits = Some(lockstep::Admission { seat, run: 5, from: 90 });
+    let moves = (0..8).map(|number| lockstep::Move {
+        input: vec![number; usize::from(number)],
+        admits: admits.filter(|_| number == 3),
+    });
+    lockstep::Moves {
+        seat,
+        first: 70,
+        moves: moves.collect(),
+    }
+}
+
+fn lockstep_change() -> Option<lockstep::Change> {
+    Some(lockstep::Change {
+        keep: 5,
+        dropped: vec![lockstep_moves(1)],
+    })
+}
+
+fn of_lockstep(run: &mut Run) {
+    let record = lockstep::LockstepRecord {
+        session: 1,
+        run: 2,
+        joining: false,
+        view: 3,
+        executed: 70,
+        first: 60,
+        moves: lockstep_moves(2).moves,
+        held: vec![70, 71, 72],
+        hashed: 70,
+        hashes: vec![1, 2, 3],
+        promised: 9,
+        accepted: 9,
+        proposal: lockstep_change(),
+        report: vec![lockstep_moves(0), lockstep_moves(1)],
+        last: lockstep_change(),
+    };
+    run.decoder(
+        "lockstep record",
+        &[record.encode_to_vec()],
+        decode_lockstep_record,
+        |record, bytes| {
+            assert_eq!(record.encode_to_vec(), bytes);
+            assert!(record.moves.len() <= 256 && record.held.len() <= 8 && record.hashes.len() <= 16);
+            let changes = record.proposal.iter().chain(&record.last);
+            let spans = record.report.iter().chain(changes.flat_map(|change| &change.dropped));
+            let mut moves = record.moves.iter().chain(spans.flat_map(|span| &span.moves));
+            assert!(moves.all(|made| made.input.len() <= 64));
+        },
+    );
+    let seat = lockstep::Seat {
+        run: 4,
+        from: 1,
+        gone: 80,
+        moves: lockstep_moves(0).moves,
+    };
+    let snapshot = lockstep::LockstepSnapshot {
+        session: 1,
+        view: 2,
+        executed: 70,
+        voters: 3,
+        present: 3,
+        seats: vec![seat; 3],
+        last: lockstep_change(),
+        state: vec![7; 100],
+    };
+    run.decoder(
+        "lockstep snapshot",
+        &[snapshot.encode_to_vec()],
+        decode_lockstep_snapshot,
+        |snapshot, bytes| {
+            assert_eq!(snapshot.encode_to_vec(), bytes);
+            assert!(snapshot.seats.len() <= 8 && snapshot.seats.iter().all(|seat| seat.moves.len() <= 128));
+        },
+    );
+}
 
 fn documents() -> Vec<Vec<u8>> {
     let edits = document::Edits {
@@ -138,6 +217,7 @@ fn mutated_inputs_are_refused_or_valid() {
             );
         },
     );
+    of_lockstep(&mut run);
     let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
     run.decoder(
         "length",

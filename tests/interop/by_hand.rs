@@ -169,15 +169,17 @@ impl Author {
 
     /// The next frame of its stream: one text record.
     pub(crate) fn frame(&mut self, text: &str) -> Bytes {
+        self.frame_of(text.as_bytes().to_vec())
+    }
+
+    /// The same of any bytes.
+    pub(crate) fn frame_of(&mut self, payload: Vec<u8>) -> Bytes {
         let unsigned = Unsigned {
             incarnation: self.incarnation,
             first_sequence: self.next,
             previous: self.previous,
             sent_us: unix_ms() * 1_000,
-            records: vec![Record {
-                key: None,
-                payload: text.as_bytes().to_vec(),
-            }],
+            records: vec![Record { key: None, payload }],
             ..Unsigned::default()
         };
         let sealed = unsigned.seal(&self.key, &self.context).unwrap();

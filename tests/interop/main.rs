@@ -8,6 +8,7 @@ mod door;
 mod full_door;
 mod helpers;
 mod interleavings;
+mod lockstep;
 mod mirrors;
 mod proxy;
 mod requests;

@@ -3,3 +3,4 @@
 mod lan;
 mod mdns;
 mod no_network;
+mod rooms;

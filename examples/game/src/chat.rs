@@ -69,9 +69,8 @@ impl Chat {
             return Ok(false);
         }
         self.said_at = Some(Instant::now());
-        self.say_at_once(name, text).await?;
-        keep(&self.heard, name, text);
-        Ok(true)
+        // It comes back as all that is said.
+        self.say_at_once(name, text).await.map(|()| true)
     }
 
     /// Without a pause: for who would know what a flood does.

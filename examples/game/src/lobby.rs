@@ -58,6 +58,8 @@ pub(crate) struct Lobby {
     publisher: Publisher<Json<Present>>,
     rooms: Publisher<Json<Told>>,
     people: Arc<Mutex<People>>,
+    /// How many were there when it was said last.
+    said_to: usize,
     reading: JoinHandle<()>,
     said: Option<(Present, Instant)>,
 }
@@ -77,6 +79,7 @@ impl Lobby {
                     if people.len() < KEPT_MAX || people.contains_key(&record.author) {
                         let Json(mut present) = record.value;
                         present.name = plain(&present.name, NAME_MAX);
+                        present.wanted = present.wanted.min(RIDERS_MAX as u8);
                         people.insert(record.author, (present, Instant::now()));
                     }
                 }
@@ -90,6 +93,7 @@ impl Lobby {
             publisher,
             rooms,
             people,
+            said_to: 0,
             reading,
             said: None,
         })
@@ -112,13 +116,14 @@ impl Lobby {
             let plays = |present: &Present| present.plays.as_ref().map(|(info, _)| info.clone());
             (said.ready, plays(said)) != (present.ready, plays(&present))
         };
-        if self
-            .said
-            .as_ref()
-            .is_some_and(|(said, at)| at.elapsed() < INTERVAL && !is_news(said))
-        {
+        let people = lock(&self.people).len();
+        // Who is new should not have to wait; nor may many who come and go make this node talk all the time.
+        let interval = if people > self.said_to { INTERVAL / 5 } else { INTERVAL };
+        let is_old = |(said, at): &(Present, Instant)| at.elapsed() >= interval || is_news(said);
+        if !self.said.as_ref().is_none_or(is_old) {
             return Ok(());
         }
+        self.said_to = people;
         self.said = Some((present.clone(), Instant::now()));
         let told = Told {
             room: self.room.to_string(),

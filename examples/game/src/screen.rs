@@ -307,7 +307,7 @@ mod tests {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         let arena = Arena::new(1, 8);
         terminal
-            .draw(|frame| draw_arena(&arena, Some("notice"), Rect::new(0, 1, 78, HEIGHT as u16 + 2), frame))
+            .draw(|frame| draw_arena(&arena, Some("notice"), Rect::new(0, 1, 80, HEIGHT as u16 + 2), frame))
             .unwrap();
         let shown = terminal.backend().to_string();
         for rider in 0..8 {

@@ -192,8 +192,11 @@ impl Game {
                 return Ok(Took::Nothing);
             }
             LockstepEvent::Restore { tick, state } => {
-                let arena = Arena::decode(&state, self.players.len());
-                self.arena = arena.ok_or_else(|| Failure::Other("a player gave a state that is none".to_owned()))?;
+                // From somebody else: what is no state is as good as being out.
+                let Some(arena) = Arena::decode(&state, self.players.len()) else {
+                    return Ok(Took::Out);
+                };
+                self.arena = arena;
                 if let Some(record) = &mut self.record {
                     record.state(tick, &state)?;
                 }
@@ -215,10 +218,6 @@ impl Game {
                     "{} moved twice at once: {frames} signed frames prove it",
                     self.name(&player)
                 )
-            }
-            LockstepEvent::Delay { time, .. } => {
-                let _ = time;
-                return Ok(Took::Nothing);
             }
             LockstepEvent::Out(_) => return Ok(Took::Out),
             _ => return Ok(Took::Nothing),

@@ -23,6 +23,8 @@ pub(super) struct Ballots {
     pub(super) accepted: u32,
     pub(super) proposal: Option<Change>,
     promised_at: Option<Instant>,
+    /// Until when this node, which proposes, waits for those who may be slow.
+    gather_until: Option<Instant>,
     propose_at: Option<Instant>,
 }
 
@@ -70,12 +72,12 @@ impl Machine {
     }
 
     pub(super) fn agree_deadline(&self) -> Option<Instant> {
-        let gathered = self
-            .ballots
-            .promised_at
-            .filter(|_| self.is_proposing())
-            .map(|at| at + GATHER);
-        [self.ballots.propose_at, gathered].into_iter().flatten().min()
+        let Ballots {
+            propose_at,
+            gather_until,
+            ..
+        } = self.ballots;
+        [propose_at, gather_until].into_iter().flatten().min()
     }
 
     fn is_proposing(&self) -> bool {
@@ -98,6 +100,8 @@ impl Machine {
         }
         let rank = (self.voters & !suspects & (only(me) - 1)).count_ones();
         let propose_at = *self.ballots.propose_at.get_or_insert(now + STAGGER * rank);
+        // After that only what others say makes a difference.
+        self.ballots.gather_until.take_if(|until| *until <= now);
         if self.is_proposing() {
             self.propose(now, out);
         }
@@ -115,6 +119,7 @@ impl Machine {
         }
         self.ballots.promised = (self.ballots.promised / SEATS + 1) * SEATS + number(me);
         self.ballots.promised_at = Some(now);
+        self.ballots.gather_until = Some(now + GATHER);
         self.ballots.propose_at = Some(now + ROUND + STAGGER * rank);
         self.speak_soon(now);
         self.propose(now, out);
@@ -330,6 +335,7 @@ impl Machine {
         self.view += 1;
         self.voters = keep;
         self.ballots = Ballots::default();
+        self.waiting_told = false;
         self.last = Some((change, self.executed + LAST_REPEATED));
         if self.blocked_at.is_some() {
             self.blocked_at = Some(now);

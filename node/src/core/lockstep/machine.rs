@@ -36,7 +36,7 @@ pub struct Machine {
     pub(super) pace: Pace,
     /// Since when the next tick cannot be executed.
     pub(super) blocked_at: Option<Instant>,
-    waiting_told: bool,
+    pub(super) waiting_told: bool,
     /// The last tick of which this node said its move.
     pub(super) moved: u32,
     pending: VecDeque<Bytes>,
@@ -105,7 +105,7 @@ impl Machine {
                 }
             }
             Input::Stepped { tick, hash } => self.on_hash(tick, hash, out),
-            Input::Fetched { snapshot } => self.on_fetched(snapshot, now, out),
+            Input::Fetched { snapshot } => self.on_fetched(*snapshot, now, out),
             Input::NotFetched => self.follow.again_at = now + STAGGER,
             Input::TimedOut => self.advance(now, out),
         }
@@ -196,13 +196,15 @@ impl Machine {
             self.accuse(seat, tick, first, place, out);
         }
         self.on_hashes(seat, &record, out);
-        let known = &mut self.seats[seat];
-        if known.said_at.is_none_or(|before| before < place) {
-            let in_hand = self.me.filter(|_| self.playing).and_then(|me| record.held.get(me));
-            if let Some(held) = in_hand
-                && record.executed >= known.from
-                && self.executed > DELAY_MAX.min(self.seats[seat].from)
-            {
+        if self.seats[seat].said_at.is_none_or(|before| before < place) {
+            let own = self.me.filter(|_| self.playing);
+            let held = own.and_then(|me| {
+                record
+                    .held
+                    .get(me)
+                    .filter(|_| record.executed + 1 >= self.seats[me].from)
+            });
+            if let Some(held) = held {
                 let moves = held.saturating_sub(record.executed.into());
                 self.pace.in_hand(u32::try_from(moves).unwrap_or(u32::MAX));
             }

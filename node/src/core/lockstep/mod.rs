@@ -26,6 +26,7 @@ use maille_proto::lockstep::LockstepSnapshot;
 pub use maille_proto::{LOCKSTEP_INPUT_BYTES_MAX, LOCKSTEP_PLAYERS_MAX, LOCKSTEP_STATE_BYTES_MAX};
 
 pub use self::machine::Machine;
+use crate::types::TopicName;
 
 /// The longest and shortest input delay, in ticks.
 pub const DELAY_MAX: u32 = 30;
@@ -145,7 +146,7 @@ pub enum Input {
     /// A snapshot came that was asked for; without the application's state.
     Fetched {
         /// It.
-        snapshot: LockstepSnapshot,
+        snapshot: Box<LockstepSnapshot>,
     },
     /// None came.
     NotFetched,
@@ -210,6 +211,23 @@ pub enum Out {
     Dropped,
     /// It executed what the others did not: somebody moved twice, and each believed another move.
     Diverged,
+}
+
+/// What makes a session this one: lockstep.proto.
+#[must_use]
+pub fn session(room: &TopicName, players: &[PeerId], tick: Duration) -> u64 {
+    let mut hasher = blake3::Hasher::new_derive_key("maille 1 lockstep session");
+    hasher.update(room.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(&u64::try_from(tick.as_micros()).unwrap_or(u64::MAX).to_be_bytes());
+    for player in players {
+        let id = player.to_bytes();
+        hasher.update(&[u8::try_from(id.len()).unwrap_or(u8::MAX)]);
+        hasher.update(&id);
+    }
+    let mut first = [0; 8];
+    hasher.finalize_xof().fill(&mut first);
+    u64::from_be_bytes(first)
 }
 
 /// A tick, for the application.

@@ -25,6 +25,8 @@ use crate::types::{ServiceName, TopicName};
 const LEAVING_MAX: u64 = 16;
 /// Events that are not ticks and wait for the application; more are left out.
 const QUEUE_MAX: usize = 256;
+/// Between two snapshots, which keep the application from its ticks; who asks in between asks somebody else.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 /// A machine without a deadline is looked at so often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,8 @@ pub(super) struct Attendant {
     pub(super) inputs: mpsc::Receiver<Bytes>,
     pub(super) hashes: mpsc::Receiver<(u32, u64)>,
     pub(super) snapshots: mpsc::Receiver<SnapshotReply>,
+    /// When one was given last.
+    pub(super) given_at: Option<Instant>,
     /// A snapshot that was asked for.
     pub(super) fetching: Option<BoxFuture<'static, Option<Bytes>>>,
     /// The application's state in the last one.
@@ -113,7 +117,7 @@ impl Attendant {
                 first,
                 second,
                 ..
-            } => {
+            } if self.queue.len() < QUEUE_MAX => {
                 self.queue.push_back(LockstepEvent::Equivocated {
                     player: publisher,
                     tick: None,
@@ -122,6 +126,7 @@ impl Attendant {
                 });
                 vec![Input::Forked { author: publisher }]
             }
+            Notice::Fork { publisher: author, .. } => vec![Input::Forked { author }],
             // What was missed is said again.
             Notice::Gap { .. } | Notice::Lagged { .. } | Notice::Restarted { .. } => Vec::new(),
             Notice::Silent { .. } | Notice::Resumed { .. } | Notice::Unanswered | Notice::CaughtUp => Vec::new(),
@@ -129,7 +134,13 @@ impl Attendant {
     }
 
     fn wanted(&mut self, reply: SnapshotReply) -> Vec<Input> {
-        if let Some(snapshot) = self.machine.snapshot() {
+        let is_soon = self.given_at.is_some_and(|at| at.elapsed() < SNAPSHOT_INTERVAL);
+        if let Some(snapshot) = self
+            .machine
+            .snapshot()
+            .filter(|_| !is_soon && self.queue.len() < QUEUE_MAX)
+        {
+            self.given_at = Some(Instant::now());
             self.queue
                 .push_back(LockstepEvent::Snapshot(SnapshotWanted { snapshot, reply }));
         }
@@ -142,7 +153,9 @@ impl Attendant {
             return vec![Input::NotFetched];
         };
         self.fetched = std::mem::take(&mut snapshot.state).into();
-        vec![Input::Fetched { snapshot }]
+        vec![Input::Fetched {
+            snapshot: Box::new(snapshot),
+        }]
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------

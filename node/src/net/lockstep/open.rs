@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::attendant::{Attendant, SnapshotReply};
 use super::{EVENTS_MAX, LockstepLink};
-use crate::core::lockstep::{Config, LOCKSTEP_PLAYERS_MAX, Machine, PENDING_MAX, Role};
+use crate::core::lockstep::{Config, LOCKSTEP_PLAYERS_MAX, Machine, PENDING_MAX, Role, session};
 use crate::net::link::{Command, MeshLink, NodeLink};
 use crate::net::requests::{AddError, Handler, Verdict};
 use crate::net::{Filter, OpenError, SubscribeError};
@@ -79,22 +79,6 @@ impl From<SubscribeError> for LockstepError {
             SubscribeError::Closed => Self::Closed,
         }
     }
-}
-
-/// What makes a session this one: lockstep.proto.
-fn session(room: &TopicName, players: &[PeerId], tick: Duration) -> u64 {
-    let mut hasher = blake3::Hasher::new_derive_key("maille 1 lockstep session");
-    hasher.update(room.as_str().as_bytes());
-    hasher.update(&[0]);
-    hasher.update(&u64::try_from(tick.as_micros()).unwrap_or(u64::MAX).to_be_bytes());
-    for player in players {
-        let id = player.to_bytes();
-        hasher.update(&[u8::try_from(id.len()).unwrap_or(u8::MAX)]);
-        hasher.update(&id);
-    }
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    u64::from_be_bytes(first)
 }
 
 /// Opens a session.
@@ -178,6 +162,7 @@ pub(crate) async fn open_lockstep(
         inputs: inputs_taken,
         hashes: hashes_taken,
         snapshots,
+        given_at: None,
         fetching: None,
         fetched: Bytes::new(),
         queue: std::collections::VecDeque::new(),

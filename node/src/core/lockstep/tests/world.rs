@@ -263,7 +263,9 @@ impl World {
                     Arrival::Snapshot(None) => Input::NotFetched,
                     Arrival::Snapshot(Some(fetched)) => {
                         self.nodes[node].fetched = Some(fetched.1);
-                        Input::Fetched { snapshot: fetched.0 }
+                        Input::Fetched {
+                            snapshot: Box::new(fetched.0),
+                        }
                     }
                 };
                 self.tell(node, input);
