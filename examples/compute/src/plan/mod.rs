@@ -112,7 +112,7 @@ pub(crate) struct JobState {
     able: bool,
     /// How long others' leases lasted until they voted.
     times: VecDeque<Duration>,
-    /// Replicas whose workers went, and which others began again.
+    /// Replicas whose workers went, or were slow, and which others did.
     pub(crate) taken_over: usize,
 }
 
@@ -204,12 +204,10 @@ impl Plan {
         self.look(now, out);
     }
 
+    /// When to say that time has passed: ranks that wait, and leases that become slow, are looked at as often.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        if self.slots == 0 || self.jobs.values().all(JobState::is_settled) {
-            return None;
-        }
-        // Ranks that wait, and leases that become slow, are looked at as often.
-        Some(now + PATIENCE)
+        let is_idle = self.slots == 0 || self.jobs.values().all(JobState::is_settled);
+        (!is_idle).then(|| now + PATIENCE)
     }
 
     /// All jobs.
@@ -287,12 +285,17 @@ impl Plan {
             self.held.insert(slot, (holder, since));
         }
         for (slot, (holder, since)) in before {
-            if self.held.get(&slot).is_some_and(|(same, _)| *same == holder) || since + SETTLED > now {
+            let Some(job) = self.jobs.get_mut(&slot.job) else {
                 continue;
-            }
-            let job = self.jobs.get_mut(&slot.job);
-            if let Some(task) = job.and_then(|job| job.tasks.get_mut(slot.task as usize)) {
-                task.lost_worker(&holder);
+            };
+            let is_slow = since + job.slow_after() <= now;
+            let is_gone = self.workers.binary_search(&holder).is_err() && since + SETTLED <= now;
+            let still_held = self.held.get(&slot).is_some_and(|(same, _)| *same == holder);
+            if !still_held
+                && (is_slow || is_gone)
+                && let Some(task) = job.tasks.get_mut(slot.task as usize)
+            {
+                job.taken_over += usize::from(task.lost_worker(&holder));
             }
         }
     }

@@ -86,11 +86,6 @@ impl Task {
         self.quorum.votes().count()
     }
 
-    /// Results that somebody voted for.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = (PeerId, Option<&BlobId>)> {
-        self.quorum.votes()
-    }
-
     pub(super) fn has_vote_of(&self, worker: &PeerId) -> bool {
         self.quorum.votes().any(|(voter, _)| voter == *worker)
     }
@@ -100,11 +95,14 @@ impl Task {
         u32::try_from(self.quorum.asked_max() + 2).unwrap_or(u32::MAX)
     }
 
-    /// A worker went before it voted.
-    pub(super) fn lost_worker(&mut self, worker: &PeerId) {
-        if self.missing() > 0 && !self.has_vote_of(worker) {
-            self.orphans += 1;
+    /// A worker went before it voted. Whether others have done its work already.
+    pub(super) fn lost_worker(&mut self, worker: &PeerId) -> bool {
+        if self.has_vote_of(worker) {
+            return false;
         }
+        let is_done = self.missing() == 0;
+        self.orphans += usize::from(!is_done);
+        is_done
     }
 
     /// Somebody begins again what another left.
