@@ -23,6 +23,8 @@ const SYMBOL: &str = "AAPL";
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How long workers may take to come, and to take the job.
 const MEETING: Duration = Duration::from_secs(60);
+/// How long its leases may outlive a worker that was killed.
+const LEASES_END: Duration = Duration::from_secs(10);
 /// Replicas of each task.
 const REPLICAS: u32 = 3;
 
@@ -87,6 +89,14 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
             break;
         }
     }
+    // Nobody knows that the killed one is gone before its leases end.
+    let ended = async {
+        while watch.plan.held().any(|(_, holder)| holder == victim) {
+            watch.next().await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    tokio::time::timeout(LEASES_END, ended).await.unwrap_or(Ok(()))?;
     let report = Report::of(&watch, id).await?;
     let liar = cast.workers[LIAR].peer;
     cast.end().await;

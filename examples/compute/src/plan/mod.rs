@@ -257,6 +257,7 @@ impl Plan {
         if !task.vote(voter, digest, now) {
             return;
         }
+        job.taken_over += task.done_for_others();
         let held = self
             .held
             .range(Slot::all_of(id, number))
@@ -276,12 +277,6 @@ impl Plan {
                 Some((same, since)) if *same == holder => *since,
                 _ => now,
             };
-            if since == now
-                && let Some(job) = self.jobs.get_mut(&slot.job)
-                && let Some(task) = job.tasks.get_mut(slot.task as usize)
-            {
-                job.taken_over += usize::from(task.take_orphan());
-            }
             self.held.insert(slot, (holder, since));
         }
         for (slot, (holder, since)) in before {
@@ -295,7 +290,8 @@ impl Plan {
                 && (is_slow || is_gone)
                 && let Some(task) = job.tasks.get_mut(slot.task as usize)
             {
-                job.taken_over += usize::from(task.lost_worker(&holder));
+                task.lost_worker(&holder);
+                job.taken_over += task.done_for_others();
             }
         }
     }
