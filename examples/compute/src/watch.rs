@@ -10,12 +10,12 @@ use shared::Failure;
 use crate::job::{Job, JobId, Said, Vote};
 use crate::mesh::Place;
 use crate::outcome::{Outcome, RESULT_BYTES_MAX};
-use crate::plan::{Action, Input, JOBS_MAX, JobState, Plan, Slot};
+use crate::plan::{Action, Input, JobState, Plan, Slot};
 
 /// Votes for jobs that are not known yet: topics come in no order among each other.
-const EARLY_MAX: usize = 65_536;
+const EARLY_MAX: usize = 4_096;
 /// Results that are held; those of other tasks are fetched as blobs, or asked for again.
-const RESULTS_MAX: usize = 65_536;
+const RESULTS_MAX: usize = 16_384;
 /// Reasons that workers gave.
 const REASONS_MAX: usize = 1_024;
 /// Who only watches looks at the time this often.
@@ -110,7 +110,7 @@ impl Watch {
     }
 
     fn heard_job(&mut self, job: Job) {
-        if job.check().is_err() || self.jobs.len() >= JOBS_MAX || self.jobs.contains_key(&job.id()) {
+        if job.check().is_err() || self.jobs.contains_key(&job.id()) {
             return;
         }
         let id = job.id();
@@ -130,6 +130,8 @@ impl Watch {
             able,
         });
         self.jobs.insert(id, job);
+        // The plan made room.
+        self.jobs.retain(|id, _| self.plan.jobs().contains_key(id));
         let (of_it, others) = std::mem::take(&mut self.early)
             .into_iter()
             .partition(|(_, vote)| vote.job == id);

@@ -27,9 +27,9 @@ pub(crate) use self::task::Task;
 use crate::job::JobId;
 
 /// Jobs of one topic that a worker knows; of more, those whose deadline passed first make room.
-pub(crate) const JOBS_MAX: usize = 64;
+const JOBS_MAX: usize = 64;
 /// Workers that are told apart.
-pub(crate) const WORKERS_MAX: usize = 256;
+const WORKERS_MAX: usize = 256;
 /// How much longer one who ranks one place lower waits for a task.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Times that others took are remembered.
