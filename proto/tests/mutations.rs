@@ -127,6 +127,36 @@ fn documents() -> Vec<Vec<u8>> {
     records.map(encode_document).to_vec()
 }
 
+fn leases(run: &mut Run) {
+    let claim = |key: &[u8], number| leases::Claim {
+        key: key.to_vec(),
+        number,
+    };
+    let lease = leases::LeaseRecord {
+        lease_ms: 5_000,
+        offers: true,
+        leaves: false,
+        claims: vec![claim(b"a", 1), claim(&[b'b'; 128], u64::MAX)],
+        ended: Some(claim(b"c", 300)),
+    };
+    run.decoder(
+        "lease record",
+        &[encode_lease(&lease)],
+        decode_lease,
+        |record, bytes| {
+            assert_eq!(encode_lease(&record), bytes);
+            assert!(record.claims.len() <= 256);
+            assert!(
+                record
+                    .claims
+                    .iter()
+                    .chain(&record.ended)
+                    .all(|claim| (1..=128).contains(&claim.key.len()))
+            );
+        },
+    );
+}
+
 #[test]
 fn mutated_inputs_are_refused_or_valid() {
     let number = |name: &str, default| env::var(name).map_or(default, |value| value.parse().unwrap());
@@ -190,33 +220,7 @@ fn mutated_inputs_are_refused_or_valid() {
             document::Record::State(state) => assert!((1..=196_608).contains(&state.bytes.len())),
         }
     });
-    let claim = |key: &[u8], number| leases::Claim {
-        key: key.to_vec(),
-        number,
-    };
-    let lease = leases::LeaseRecord {
-        lease_ms: 5_000,
-        offers: true,
-        leaves: false,
-        claims: vec![claim(b"a", 1), claim(&[b'b'; 128], u64::MAX)],
-        ended: Some(claim(b"c", 300)),
-    };
-    run.decoder(
-        "lease record",
-        &[encode_lease(&lease)],
-        decode_lease,
-        |record, bytes| {
-            assert_eq!(encode_lease(&record), bytes);
-            assert!(record.claims.len() <= 256);
-            assert!(
-                record
-                    .claims
-                    .iter()
-                    .chain(&record.ended)
-                    .all(|claim| (1..=128).contains(&claim.key.len()))
-            );
-        },
-    );
+    leases(&mut run);
     of_lockstep(&mut run);
     let lengths: Vec<_> = [1, 127, 128, 512].map(|bytes| with_length(&vec![0; bytes])).to_vec();
     run.decoder(

@@ -79,9 +79,6 @@ pub(crate) struct DemoArgs {
     /// Where to draw how the result converged
     #[arg(long, value_name = "F")]
     pub(crate) plot: Option<PathBuf>,
-    /// Instead: time the same job with one worker, with two, and without maille
-    #[arg(long, conflicts_with = "plot")]
-    pub(crate) speed: bool,
 }
 
 /// Where, and who with.

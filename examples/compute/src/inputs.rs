@@ -17,7 +17,10 @@ const BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
 /// What was fetched last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inputs(Arc<Mutex<VecDeque<(BlobId, Arc<Vec<u8>>)>>>);
+pub(crate) struct Inputs(Arc<Mutex<AtHand>>);
+
+/// The oldest first.
+type AtHand = VecDeque<(BlobId, Arc<Vec<u8>>)>;
 
 impl Inputs {
     /// Module and input of a job; nothing for those that need none.

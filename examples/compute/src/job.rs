@@ -314,3 +314,98 @@ mod text {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(work: Work) -> Job {
+        Job {
+            work,
+            tasks: 4,
+            replicas: 3,
+            deadline_ms: 1_000,
+            nonce: u64::MAX,
+        }
+    }
+
+    fn call(spot: f64) -> Work {
+        Work::Option(Call {
+            spot,
+            strike: 1.0,
+            rate: 0.0,
+            volatility: 0.3,
+            years: 1.0,
+            paths: 10,
+            seed: 1,
+        })
+    }
+
+    #[test]
+    fn a_job_has_the_same_name_wherever_it_is_read() {
+        for number in 1..2_000 {
+            let wild = (f64::from(number) * 0.006_13).exp();
+            let covariances = vec![wild.recip(), 3.3e-4 / wild, wild, 1.0 / 3.0];
+            let risk = Work::Risk(Portfolio {
+                holdings: vec![wild, 1.0],
+                covariances,
+                paths: 1,
+                seed: 2,
+            });
+            for job in [job(call(wild)), job(risk)] {
+                let read: Job = serde_json::from_slice(&serde_json::to_vec(&job).unwrap()).unwrap();
+                assert_eq!((read.id(), &read), (job.id(), &job));
+                assert_eq!(job.id().to_string().parse(), Ok(job.id()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert_eq!(job(call(1.0)).check(), Ok(()));
+        for spot in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert!(job(call(spot)).check().is_err(), "{spot}");
+        }
+        for (tasks, replicas, deadline_ms) in [
+            (0, 3, 1),
+            (4_097, 3, 1),
+            (1, 0, 1),
+            (1, 16, 1),
+            (1, 1, 0),
+            (1, 1, u64::MAX),
+        ] {
+            let job = Job {
+                tasks,
+                replicas,
+                deadline_ms,
+                ..job(call(1.0))
+            };
+            assert!(job.check().is_err(), "{job:?}");
+        }
+        let skewed = Portfolio {
+            holdings: vec![1.0; 3],
+            covariances: vec![0.0; 8],
+            paths: 1,
+            seed: 0,
+        };
+        assert!(job(Work::Risk(skewed)).check().is_err());
+    }
+
+    #[test]
+    fn votes_that_are_not_what_they_say_are_refused() {
+        let id = job(call(1.0)).id();
+        let honest = Vote::new(id, 1, b"result");
+        assert_eq!(honest.inline(), Ok(Some(b"result".to_vec())));
+        assert!(Vote::new(id, 1, &[0; INLINE_BYTES_MAX + 1]).result.is_none());
+        for result in ["00", "zz", "0", &"00".repeat(INLINE_BYTES_MAX + 1)] {
+            let vote = Vote {
+                result: Some(result.to_owned()),
+                ..honest.clone()
+            };
+            assert!(Said::Vote(vote).check().is_err(), "{result:.9}");
+        }
+        for why in ["x".repeat(201), "\u{1b}[2J".to_owned()] {
+            assert!(Said::Cannot { job: id, why }.check().is_err());
+        }
+    }
+}

@@ -105,7 +105,15 @@ impl Report {
         money::summed(self.results()).filter(|all| all.paths > 0)
     }
 
-    pub(crate) fn json(&self) -> Value {
+    /// What the closed form says, of an option job.
+    pub(crate) fn black_scholes(&self) -> Option<f64> {
+        match &self.job.work {
+            Work::Option(call) => Some(money::black_scholes(call)),
+            Work::Risk(_) | Work::Module(_) => None,
+        }
+    }
+
+    fn json(&self) -> Value {
         let mut all = json!({
             "job": self.id.to_string(),
             "tasks": self.job.tasks,

@@ -1,7 +1,7 @@
 //! What one member hears of jobs, votes and leases, and what follows from it. Workers act on it; submitters and `status` look.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use maille::{BlobId, Event, Json, Leases, PeerId, Subscriber};
@@ -10,16 +10,16 @@ use shared::Failure;
 use crate::job::{Job, JobId, Said, Vote};
 use crate::mesh::Place;
 use crate::outcome::{Outcome, RESULT_BYTES_MAX};
-use crate::plan::{Action, Input, JOBS_MAX, JobState, Plan, Slot};
+use crate::plan::{Action, Input, JobState, Plan, Slot};
 
 /// Votes for jobs that are not known yet: topics come in no order among each other.
-const EARLY_MAX: usize = 65_536;
+const EARLY_MAX: usize = 4_096;
 /// Results that are held; those of other tasks are fetched as blobs, or asked for again.
-const RESULTS_MAX: usize = 65_536;
+const RESULTS_MAX: usize = 16_384;
 /// Reasons that workers gave.
 const REASONS_MAX: usize = 1_024;
-/// Votes and leases are looked at again at least so often, for what time alone changes.
-const IDLE: std::time::Duration = std::time::Duration::from_millis(500);
+/// Who only watches looks at the time this often.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Decides whether this worker can work on a job; else why not.
 pub(crate) type Judge = Box<dyn Fn(&Job) -> Result<(), String> + Send>;
@@ -77,7 +77,8 @@ impl Watch {
 
     /// Takes in what comes next. Whether to go on. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<(), Failure> {
-        let deadline = Instant::now() + IDLE;
+        let now = Instant::now();
+        let deadline = self.plan.next_deadline(now).unwrap_or(now + IDLE);
         let left = || Failure::Other("the mesh was left".to_owned());
         tokio::select! {
             event = self.on_jobs.next() => match event.ok_or_else(left)? {
@@ -109,7 +110,7 @@ impl Watch {
     }
 
     fn heard_job(&mut self, job: Job) {
-        if job.check().is_err() || self.jobs.len() >= JOBS_MAX || self.jobs.contains_key(&job.id()) {
+        if job.check().is_err() || self.jobs.contains_key(&job.id()) {
             return;
         }
         let id = job.id();
@@ -129,6 +130,8 @@ impl Watch {
             able,
         });
         self.jobs.insert(id, job);
+        // The plan made room.
+        self.jobs.retain(|id, _| self.plan.jobs().contains_key(id));
         let (of_it, others) = std::mem::take(&mut self.early)
             .into_iter()
             .partition(|(_, vote)| vote.job == id);
@@ -205,15 +208,5 @@ impl Watch {
             });
         }
         Ok(outcomes)
-    }
-
-    /// Results of tasks that are accepted and at hand, in the order of the tasks.
-    pub(crate) fn at_hand(&self, id: JobId) -> impl Iterator<Item = &[u8]> {
-        let tasks = self.state(id).map(|(_, state)| state.tasks.iter());
-        let accepted = tasks.into_iter().flatten().filter_map(|task| task.accepted());
-        accepted.filter_map(|digest| match self.results.get(&digest)?.split_first()? {
-            (0, result) => Some(result),
-            _ => None,
-        })
     }
 }

@@ -14,7 +14,6 @@ pub(super) const WORKERS: usize = 4;
 pub(super) const LIAR: usize = 0;
 /// The worker that is killed.
 pub(super) const VICTIM: usize = 1;
-const ADDRESS: &str = "compute.example/jobs";
 const PASSWORD_VARIABLE: &str = "MAILLE_PASSWORD";
 
 pub(super) struct Cast {
@@ -30,11 +29,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    async fn start(bootstrap: &str, password: &str, lies: bool) -> Result<Self, Failure> {
+    async fn start(address: &str, bootstrap: &str, password: &str, lies: bool) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(Failure::other)?;
         let mut command = Command::new(program);
         command
-            .args(["work", ADDRESS, "--slots", "1", "--no-mdns"])
+            .args(["work", address, "--slots", "1", "--no-mdns"])
             .args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", bootstrap])
             .args(lies.then_some("--lie"))
             .env(PASSWORD_VARIABLE, password)
@@ -83,12 +82,14 @@ impl Cast {
         let bootstrap = multiaddrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let password = maille::Password::generate(&mut rand::rng());
         let text = password.expose().to_owned();
-        let address = network::own_address(ADDRESS)?;
+        // Another demo on this machine is another mesh.
+        let name = format!("demo-{:08x}.compute.example/jobs", rand::random::<u32>());
+        let address = network::own_address(&name)?;
         let credential = maille::Credential::password(password);
         let place = Place::enter(&address, &Network::loopback(multiaddrs), credential).await?;
         let mut workers = Vec::new();
         for number in 0..WORKERS {
-            workers.push(Worker::start(&bootstrap, &text, number == LIAR).await?);
+            workers.push(Worker::start(&name, &bootstrap, &text, number == LIAR).await?);
         }
         Ok(Self { workers, place, helper })
     }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use maille::PeerId;
-use serde_json::json;
+use serde::Serialize;
 use shared::{Failure, stop};
 
 use self::cast::{Cast, LIAR, VICTIM, WORKERS};
@@ -23,8 +23,24 @@ const SYMBOL: &str = "AAPL";
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How long workers may take to come, and to take the job.
 const MEETING: Duration = Duration::from_secs(60);
+/// How long its leases may outlive a worker that was killed.
+const LEASES_END: Duration = Duration::from_secs(10);
 /// Replicas of each task.
 const REPLICAS: u32 = 3;
+
+/// The last line with `--json`.
+#[derive(Debug, Serialize)]
+struct Last {
+    tasks: u32,
+    accepted: usize,
+    taken_over: usize,
+    liars: usize,
+    deadline_met: bool,
+    /// In dollars, as the next two.
+    price: Option<f64>,
+    standard_error: Option<f64>,
+    black_scholes: Option<f64>,
+}
 
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     tokio::select! {
@@ -73,6 +89,14 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
             break;
         }
     }
+    // Nobody knows that the killed one is gone before its leases end.
+    let ended = async {
+        while watch.plan.held().any(|(_, holder)| holder == victim) {
+            watch.next().await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    tokio::time::timeout(LEASES_END, ended).await.unwrap_or(Ok(()))?;
     let report = Report::of(&watch, id).await?;
     let liar = cast.workers[LIAR].peer;
     cast.end().await;
@@ -84,22 +108,22 @@ fn tell(args: &DemoArgs, report: &Report, liar: PeerId) -> Result<(), Failure> {
         report.plot(path)?;
     }
     if args.json {
-        let all = report.json();
-        let fields = [
-            "tasks",
-            "accepted",
-            "taken_over",
-            "liars",
-            "deadline_met",
-            "price",
-            "standard_error",
-            "black_scholes",
-        ];
-        let line: serde_json::Map<_, _> = fields
-            .iter()
-            .map(|field| ((*field).to_owned(), all[*field].clone()))
-            .collect();
-        writeln!(std::io::stdout(), "{}", json!(line))?;
+        let found = report.estimate();
+        let last = Last {
+            tasks: report.job.tasks,
+            accepted: report.accepted,
+            taken_over: report.taken_over,
+            liars: report.liars.len(),
+            deadline_met: report.deadline_met,
+            price: found.map(|all| all.price()),
+            standard_error: found.map(|all| all.standard_error()),
+            black_scholes: report.black_scholes(),
+        };
+        writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::to_string(&last).map_err(Failure::other)?
+        )?;
     } else {
         report.print(false)?;
     }

@@ -27,9 +27,9 @@ pub(crate) use self::task::Task;
 use crate::job::JobId;
 
 /// Jobs of one topic that a worker knows; of more, those whose deadline passed first make room.
-pub(crate) const JOBS_MAX: usize = 64;
+const JOBS_MAX: usize = 64;
 /// Workers that are told apart.
-pub(crate) const WORKERS_MAX: usize = 256;
+const WORKERS_MAX: usize = 256;
 /// How much longer one who ranks one place lower waits for a task.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Times that others took are remembered.
@@ -112,7 +112,7 @@ pub(crate) struct JobState {
     able: bool,
     /// How long others' leases lasted until they voted.
     times: VecDeque<Duration>,
-    /// Replicas whose workers went, and which others began again.
+    /// Replicas whose workers went, or were slow, and which others did.
     pub(crate) taken_over: usize,
 }
 
@@ -204,12 +204,10 @@ impl Plan {
         self.look(now, out);
     }
 
+    /// When to say that time has passed: ranks that wait, and leases that become slow, are looked at as often.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        if self.slots == 0 || self.jobs.values().all(JobState::is_settled) {
-            return None;
-        }
-        // Ranks that wait, and leases that become slow, are looked at as often.
-        Some(now + PATIENCE)
+        let is_idle = self.slots == 0 || self.jobs.values().all(JobState::is_settled);
+        (!is_idle).then(|| now + PATIENCE)
     }
 
     /// All jobs.
@@ -259,6 +257,7 @@ impl Plan {
         if !task.vote(voter, digest, now) {
             return;
         }
+        job.taken_over += task.done_for_others();
         let held = self
             .held
             .range(Slot::all_of(id, number))
@@ -278,21 +277,21 @@ impl Plan {
                 Some((same, since)) if *same == holder => *since,
                 _ => now,
             };
-            if since == now
-                && let Some(job) = self.jobs.get_mut(&slot.job)
-                && let Some(task) = job.tasks.get_mut(slot.task as usize)
-            {
-                job.taken_over += usize::from(task.take_orphan());
-            }
             self.held.insert(slot, (holder, since));
         }
         for (slot, (holder, since)) in before {
-            if self.held.get(&slot).is_some_and(|(same, _)| *same == holder) || since + SETTLED > now {
+            let Some(job) = self.jobs.get_mut(&slot.job) else {
                 continue;
-            }
-            let job = self.jobs.get_mut(&slot.job);
-            if let Some(task) = job.and_then(|job| job.tasks.get_mut(slot.task as usize)) {
+            };
+            let is_slow = since + job.slow_after() <= now;
+            let is_gone = self.workers.binary_search(&holder).is_err() && since + SETTLED <= now;
+            let still_held = self.held.get(&slot).is_some_and(|(same, _)| *same == holder);
+            if !still_held
+                && (is_slow || is_gone)
+                && let Some(task) = job.tasks.get_mut(slot.task as usize)
+            {
                 task.lost_worker(&holder);
+                job.taken_over += task.done_for_others();
             }
         }
     }

@@ -11,11 +11,14 @@ use crate::job::JobId;
 pub(crate) struct Task {
     quorum: Quorum<BlobId>,
     replicas: usize,
+    /// What the votes come to, worked out once a vote: it is asked for far more often.
+    missing: usize,
+    accepted: Option<BlobId>,
     /// How much each worker weighs, in the order of the workers: the heaviest goes first.
     weights: Vec<u64>,
     /// Since when nobody works on what is missing.
     pub(super) waits_since: Option<Instant>,
-    /// Replicas whose workers went.
+    /// Replicas whose workers went or were slow, and which are not done.
     orphans: usize,
     /// When a result was accepted first.
     pub(crate) accepted_at: Option<Instant>,
@@ -26,12 +29,15 @@ impl Task {
         let mut task = Self {
             quorum: Quorum::new(replicas),
             replicas,
+            missing: 0,
+            accepted: None,
             weights: Vec::new(),
             waits_since: None,
             orphans: 0,
             accepted_at: None,
         };
         task.weigh(job, number, workers);
+        task.count();
         task
     }
 
@@ -51,26 +57,29 @@ impl Task {
 
     pub(super) fn vote(&mut self, voter: PeerId, digest: BlobId, now: Instant) -> bool {
         let is_new = self.quorum.vote(voter, digest);
-        if self.accepted().is_some() {
+        self.count();
+        if self.accepted.is_some() {
             self.accepted_at.get_or_insert(now);
         }
         is_new
     }
 
-    /// Votes that are wanted still. All replicas are worked on, also once there is a majority: that is what names a liar.
+    fn count(&mut self) {
+        (self.missing, self.accepted) = match self.quorum.verdict() {
+            Verdict::Open { missing } => (missing, None),
+            // All replicas are worked on, also once there is a majority: that is what names a liar.
+            Verdict::Accepted(digest) => (self.replicas.saturating_sub(self.quorum.votes().count()), Some(*digest)),
+            _ => (0, None),
+        };
+    }
+
+    /// Votes that are wanted still.
     pub(crate) fn missing(&self) -> usize {
-        match self.quorum.verdict() {
-            Verdict::Open { missing } => missing,
-            Verdict::Accepted(_) => self.replicas.saturating_sub(self.quorum.votes().count()),
-            _ => 0,
-        }
+        self.missing
     }
 
     pub(crate) fn accepted(&self) -> Option<BlobId> {
-        match self.quorum.verdict() {
-            Verdict::Accepted(digest) => Some(*digest),
-            _ => None,
-        }
+        self.accepted
     }
 
     /// As many as may be asked voted, without a majority.
@@ -86,11 +95,6 @@ impl Task {
         self.quorum.votes().count()
     }
 
-    /// Results that somebody voted for.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = (PeerId, Option<&BlobId>)> {
-        self.quorum.votes()
-    }
-
     pub(super) fn has_vote_of(&self, worker: &PeerId) -> bool {
         self.quorum.votes().any(|(voter, _)| voter == *worker)
     }
@@ -100,17 +104,16 @@ impl Task {
         u32::try_from(self.quorum.asked_max() + 2).unwrap_or(u32::MAX)
     }
 
-    /// A worker went before it voted.
+    /// A worker went, or was slow, and did not vote.
     pub(super) fn lost_worker(&mut self, worker: &PeerId) {
-        if self.missing() > 0 && !self.has_vote_of(worker) {
-            self.orphans += 1;
-        }
+        self.orphans += usize::from(!self.has_vote_of(worker));
     }
 
-    /// Somebody begins again what another left.
-    pub(super) fn take_orphan(&mut self) -> bool {
-        let taken = self.orphans > 0;
-        self.orphans = self.orphans.saturating_sub(1);
-        taken
+    /// Replicas of lost workers, once others have done all there is.
+    pub(super) fn done_for_others(&mut self) -> usize {
+        match self.missing {
+            0 => std::mem::take(&mut self.orphans),
+            _ => 0,
+        }
     }
 }

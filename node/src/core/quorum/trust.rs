@@ -19,7 +19,7 @@ pub const HOSTS_MAX: usize = 1_024;
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// Right answers in a row.
-    clean: BTreeMap<PeerId, u32>,
+    pub(super) clean: BTreeMap<PeerId, u32>,
 }
 
 impl Trust {
