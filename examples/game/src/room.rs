@@ -97,7 +97,7 @@ impl Room {
                 }
             };
             tokio::select! {
-                event = event => self.on_event(event).await?,
+                event = event => self.on_event(event)?,
                 _ = frames.tick() => if self.on_frame().await? {
                     break;
                 },
@@ -119,7 +119,7 @@ impl Room {
         Ok(self.tally)
     }
 
-    async fn on_event(&mut self, event: Option<LockstepEvent>) -> Result<(), Failure> {
+    fn on_event(&mut self, event: Option<LockstepEvent>) -> Result<(), Failure> {
         let (Some(game), Some(event)) = (&mut self.game, event) else {
             return Err(Failure::Other("the mesh was left".to_owned()));
         };

@@ -58,7 +58,7 @@ pub(crate) async fn join(args: JoinArgs, watches: bool) -> Result<(), Failure> {
 async fn enter(address: Address, args: RoomArgs, wanted: u8, watches: bool) -> Result<(), Failure> {
     let room = address.topic().clone();
     let right = right(&args.mesh, &address)?;
-    let is_open = matches!(&args.mesh.password_file, None) && std::env::var_os("MAILLE_PASSWORD").is_none();
+    let is_open = args.mesh.password_file.is_none() && std::env::var_os("MAILLE_PASSWORD").is_none();
     if !args.headless && !std::io::stdout().is_terminal() {
         return Err(Failure::Usage(
             "there is no terminal to play in: use --headless to let a bot play".to_owned(),
