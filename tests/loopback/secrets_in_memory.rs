@@ -16,21 +16,38 @@ use maille_tests::search::{ADDRESS, CANARY, OTHER_CANARY, found, stretched};
 const PANIC_VARIABLE: &str = "MAILLE_TESTS_PANIC";
 /// What of the public API is not shown by itself: what carries only a program's own values, traits, tools of tests, and
 /// errors that are shown as the cause of others or are about disks.
-const NOT_SHOWN: [&str; 14] = [
+const NOT_SHOWN: [&str; 31] = [
+    "AcquireError",
     "BlobStoreError",
     "ByteStream",
     "Cable",
     "Caller",
+    "Changes",
     "DataDirError",
     "DocumentError",
     "Edit",
     "FetchError",
+    "Held",
     "IdentityError",
+    "InputError",
     "Item",
     "Json",
+    "LeasesError",
+    "LockstepError",
+    "LockstepEvent",
+    "LockstepOut",
+    "LockstepRole",
+    "Lost",
+    "Out",
     "Payload",
     "PayloadError",
+    "Quorum",
+    "Role",
     "ShareError",
+    "SnapshotWanted",
+    "Step",
+    "Trust",
+    "Verdict",
 ];
 
 /// All that is shown, and by which names it is known.
@@ -161,8 +178,18 @@ async fn shared(shown: &mut Shown, one: &Member, other: &Member) {
     shown.show(&*plan.contents());
     shown.show(&maille::Value::from("Ann"));
     shown.show(&plan.state_hash());
+    shown.show(&plan.follow());
     let bad = plan.edit(|edit| edit.set("guests", "1", "", "Ann")).await;
     shown.fail(&bad.unwrap_err());
+
+    let jobs = one.mesh.leases("jobs".parse().unwrap(), SOON).await.unwrap();
+    let lease = nodes::within("a lease", SOON, jobs.acquire("nightly")).await.unwrap();
+    shown.show(&jobs);
+    shown.show(&lease);
+    shown.show(&lease.token());
+    let players = maille::LockstepOptions::new([one.node.id(), other.node.id()]);
+    shown.show(&players);
+    shown.show(&one.mesh.lockstep("arena".parse().unwrap(), players).await.unwrap());
 
     let name: maille::ServiceName = "greet".parse().unwrap();
     let greet = |_, who: String| async move { Ok::<_, maille::Refusal>(format!("hello {who}")) };

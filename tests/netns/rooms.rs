@@ -21,8 +21,9 @@ fn a_room_is_seen_without_any_bootstrap() {
     host.stdout_line("{\"event\":\"entered\"", SOON);
     let line = format!("{} game rooms arena.example --first --wait 30 --json", lan.on(2));
     let looking = bob.shell(&line).no_password().start();
-    looking.stdout_line("\"room\":\"arena.example/den\"", SOON);
+    let line = looking.stdout_line("{\"event\":\"room\"", SOON);
     let took = looking.age();
+    assert!(line.contains("\"room\":\"arena.example/den\""), "{line}");
     eprintln!("a room was seen {took:?} after the start of who looked");
     assert!(took < SEEN_MAX * PATIENCE, "{took:?}");
     assert_eq!(looking.wait(SOON).code, Some(0));

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: RoomsArgs) -> Result<(), Failure> {
                     let address = format!("{}/{}", args.name, room.room);
                     let after = begun.elapsed().as_secs_f64();
                     if args.json {
-                        let line = json!({ "room": address, "people": room.people, "plays": room.plays, "seconds": after });
+                        let line = json!({ "event": "room", "room": address, "people": room.people, "plays": room.plays, "seconds": after });
                         writeln!(out, "{line}")?;
                     } else {
                         let state = if room.plays { "a match is on" } else { "waiting" };
