@@ -95,11 +95,11 @@ impl Password {
         if text.len() > PASSWORD_BYTES_MAX {
             return Err(too_long);
         }
-        let normalised = Zeroizing::new(
-            OpaqueString::enforce(text)
-                .map_err(|error| refused(&error))?
-                .into_owned(),
-        );
+        let normalised = Zeroizing::new(enforced(text)?);
+        // RFC 8264, section 7: what the rules change once more, or refuse then, is no password.
+        if *Zeroizing::new(enforced(&normalised)?) != *normalised {
+            return Err(PasswordError::Sequence);
+        }
         if normalised.len() > PASSWORD_BYTES_MAX {
             return Err(too_long);
         }
@@ -149,6 +149,12 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
     }
+}
+
+/// The form in which all spellings of a password are one.
+fn enforced(text: &str) -> Result<String, PasswordError> {
+    let normalised = OpaqueString::enforce(text).map_err(|error| refused(&error))?;
+    Ok(normalised.into_owned())
 }
 
 /// The profile's error without the character that it names.
@@ -259,6 +265,13 @@ mod tests {
             format!("{password:?} {:#?}", Some(password.clone())),
             "Password(..) Some(\n    Password(..),\n)"
         );
+    }
+
+    /// The Greek dot is normalised to the middle dot, which may only stand between two letters l.
+    #[test]
+    fn what_is_normalised_to_no_password_is_none() {
+        assert!(Password::parse("a\u{387}b").is_err());
+        assert_eq!(normalised("col\u{b7}lecci\u{f3}"), "col\u{b7}lecci\u{f3}");
     }
 
     proptest! {
